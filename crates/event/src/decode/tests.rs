@@ -1,0 +1,1 @@
+//! The decoder, clause by clause.
