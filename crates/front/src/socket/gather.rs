@@ -1,0 +1,160 @@
+//! One write per turn: what HTTP/2's engine writes while it is polled is gathered, and leaves when the turn is over.
+
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice},
+    mem,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Stream;
+
+/// How much one turn gathers before it must write: 4 TLS records, and what rustls takes at once.
+const CAPACITY: usize = 64 * 1024;
+
+thread_local! {
+    /// The core's buffer, lent to the connection whose turn it is: only one at a time is polled, so an idle connection
+    /// owns none. A connection whose peer does not read keeps it, and the next one gets a new one.
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A stream under HTTP/2's engine that holds writes back until [`drain`](Gather::drain).
+///
+/// The `h2` crate writes each DATA frame of 256 bytes or more by itself: with 300-byte events on 100 streams that is
+/// 5.7 us of system calls per event, and 1.1 us through this. A flush is therefore a promise, kept by whoever polls the
+/// engine: after each poll of it, drain.
+#[derive(Clone)]
+pub(crate) struct Gather(Rc<RefCell<Gathered>>);
+
+struct Gathered {
+    stream: Stream,
+    bytes: Vec<u8>,
+    /// How many of `bytes` have been written.
+    written: usize,
+    /// How many bytes have been read, after decryption.
+    read: u64,
+}
+
+impl Gather {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self(Rc::new(RefCell::new(Gathered {
+            stream,
+            bytes: Vec::new(),
+            written: 0,
+            read: 0,
+        })))
+    }
+
+    /// How many bytes the engine has read, after decryption.
+    pub(crate) fn read(&self) -> u64 {
+        self.0.borrow().read
+    }
+
+    /// Writes what was gathered. Pending (and woken later) while the socket takes no more.
+    pub(crate) fn drain(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().drain(context)
+    }
+
+    /// Says goodbye as far as that goes without waiting.
+    pub(crate) async fn farewell(&mut self) {
+        std::future::poll_fn(|context| {
+            let _ = Pin::new(&mut *self).poll_shutdown(context);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+impl Gathered {
+    fn drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.written < self.bytes.len() {
+            let rest = &self.bytes[self.written..];
+            match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        // On TLS the last records may still wait for the socket.
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.written = 0;
+        self.bytes.clear();
+        SPARE.set(mem::take(&mut self.bytes));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Makes room for at least one byte and says for how many.
+    fn room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.bytes.len() >= CAPACITY {
+            ready!(self.drain(context))?;
+        }
+        if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.take();
+        }
+        Poll::Ready(Ok(CAPACITY - self.bytes.len()))
+    }
+}
+
+impl AsyncRead for Gather {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let gathered = &mut *self.0.borrow_mut();
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut gathered.stream).poll_read(context, buffer);
+        gathered.read += (buffer.filled().len() - before) as u64;
+        poll
+    }
+}
+
+impl AsyncWrite for Gather {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut gathered = self.0.borrow_mut();
+        let taken = ready!(gathered.room(context))?.min(bytes.len());
+        gathered.bytes.extend_from_slice(&bytes[..taken]);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut gathered = self.0.borrow_mut();
+        let mut room = ready!(gathered.room(context))?;
+        let mut total = 0;
+        for slice in slices {
+            let taken = room.min(slice.len());
+            gathered.bytes.extend_from_slice(&slice[..taken]);
+            room -= taken;
+            total += taken;
+        }
+        Poll::Ready(Ok(total))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut gathered = self.0.borrow_mut();
+        ready!(gathered.drain(context))?;
+        Pin::new(&mut gathered.stream).poll_shutdown(context)
+    }
+}
