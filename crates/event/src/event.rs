@@ -80,12 +80,12 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The same event with a reconnection time, rounded as [`Retry::after`] does: up, to whole
+    /// The same event with a reconnection time, rounded as [`Retry::new`] does: up, to whole
     /// milliseconds.
     #[must_use]
     pub fn with_retry(self, delay: Duration) -> Self {
         Self {
-            retry: Some(Retry::after(delay)),
+            retry: Some(Retry::new(delay)),
             ..self
         }
     }
@@ -119,6 +119,7 @@ impl<'a> Event<'a> {
     /// # Cost
     ///
     /// One search for line breaks through the data, at memory speed.
+    #[inline]
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.layout().0
@@ -146,6 +147,7 @@ impl<'a> Event<'a> {
     ///
     /// One allocation of exactly [`encoded_len`](Self::encoded_len) bytes, and what
     /// [`encode`](Self::encode) costs.
+    #[inline]
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let (len, one_line) = self.layout();

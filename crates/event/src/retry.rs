@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 
 /// The line `retry: N`, alone: how long a browser waits before it connects again.
 ///
@@ -15,12 +15,12 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Comes back after `delay`, in whole milliseconds, a started one counted in full: no delay
+    /// To come back after `delay`, in whole milliseconds, a started one counted in full: no delay
     /// but zero becomes zero, which would ask for a reconnection at once.
     ///
     /// Longer than `u64::MAX` milliseconds becomes that.
     #[must_use]
-    pub fn after(delay: Duration) -> Self {
+    pub fn new(delay: Duration) -> Self {
         let milliseconds = delay.as_nanos().div_ceil(1_000_000);
         Self {
             milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
@@ -50,6 +50,14 @@ impl Retry {
         out.put_slice(itoa::Buffer::new().format(self.milliseconds).as_bytes());
         out.put_slice(b"\n");
     }
+
+    /// The line in a buffer of its own.
+    #[must_use]
+    pub fn to_bytes(self) -> Bytes {
+        let mut out = Vec::with_capacity(self.encoded_len());
+        self.encode(&mut out);
+        Bytes::from(out)
+    }
 }
 
 #[cfg(test)]
@@ -58,8 +66,9 @@ mod tests {
 
     fn line(delay: Duration) -> String {
         let mut out = Vec::new();
-        Retry::after(delay).encode(&mut out);
-        assert_eq!(out.len(), Retry::after(delay).encoded_len());
+        Retry::new(delay).encode(&mut out);
+        assert_eq!(out.len(), Retry::new(delay).encoded_len());
+        assert_eq!(Retry::new(delay).to_bytes(), out);
         String::from_utf8(out).unwrap()
     }
 
