@@ -1,6 +1,7 @@
 //! What is sent.
 
 use std::borrow::Cow;
+use std::iter;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
@@ -138,7 +139,7 @@ impl<'a> Event<'a> {
     /// a growing buffer with [`encoded_len`](Self::encoded_len) bytes reserved does not either.
     #[inline]
     pub fn encode(&self, out: &mut impl BufMut) {
-        self.write(out, is_one_line(&self.data));
+        self.write(out, Lines::of(&self.data));
     }
 
     /// The event as it crosses the wire, in a buffer of its own.
@@ -152,7 +153,11 @@ impl<'a> Event<'a> {
     pub fn to_bytes(&self) -> Bytes {
         let (len, one_line) = self.layout();
         let mut out = Vec::with_capacity(len);
-        self.write(&mut out, one_line);
+        if one_line {
+            self.write(&mut out, iter::once(self.data.as_bytes()));
+        } else {
+            self.write(&mut out, Lines::of(&self.data));
+        }
         Bytes::from(out)
     }
 
@@ -170,7 +175,7 @@ impl<'a> Event<'a> {
         if let Some(retry) = self.retry {
             len += retry.encoded_len();
         }
-        let one_line = is_one_line(&self.data);
+        let one_line = memchr2(b'\r', b'\n', self.data.as_bytes()).is_none();
         if one_line {
             len += line(DATA, self.data.len());
         } else {
@@ -181,33 +186,41 @@ impl<'a> Event<'a> {
         (len, one_line)
     }
 
+    /// Writes the event with its data in `lines`, of which there is at least one.
+    ///
+    /// A line end goes out with the name that follows it: a piece costs a `Vec` about 1.5 ns and a
+    /// `BytesMut` 4, however short it is.
     #[inline]
-    fn write(&self, out: &mut impl BufMut, one_line: bool) {
+    fn write<'l>(&self, out: &mut impl BufMut, mut lines: impl Iterator<Item = &'l [u8]>) {
         if let Some(event_type) = self.event_type {
             out.put_slice(EVENT);
             out.put_slice(event_type.as_str().as_bytes());
             out.put_slice(b"\n");
         }
-        if let Some(id) = self.id {
-            out.put_slice(ID);
-            out.put_slice(id.as_str().as_bytes());
-            out.put_slice(b"\n");
-        }
-        if let Some(retry) = self.retry {
-            retry.encode(out);
-        }
-        if one_line {
-            out.put_slice(DATA);
-            out.put_slice(self.data.as_bytes());
-            out.put_slice(b"\n\n");
-        } else {
-            for line in Lines::of(&self.data) {
-                out.put_slice(DATA);
-                out.put_slice(line);
-                out.put_slice(b"\n");
+        match (self.id, self.retry) {
+            (Some(id), None) => {
+                out.put_slice(ID);
+                out.put_slice(id.as_str().as_bytes());
+                out.put_slice(NEXT_DATA);
             }
-            out.put_slice(b"\n");
+            (id, retry) => {
+                if let Some(id) = id {
+                    out.put_slice(ID);
+                    out.put_slice(id.as_str().as_bytes());
+                    out.put_slice(b"\n");
+                }
+                if let Some(retry) = retry {
+                    retry.encode(out);
+                }
+                out.put_slice(DATA);
+            }
         }
+        out.put_slice(lines.next().unwrap_or_default());
+        for line in lines {
+            out.put_slice(NEXT_DATA);
+            out.put_slice(line);
+        }
+        out.put_slice(b"\n\n");
     }
 }
 
@@ -229,11 +242,7 @@ impl NotUtf8 {
 const EVENT: &[u8] = b"event: ";
 const ID: &[u8] = b"id: ";
 const DATA: &[u8] = b"data: ";
-
-#[inline]
-fn is_one_line(data: &str) -> bool {
-    memchr2(b'\r', b'\n', data.as_bytes()).is_none()
-}
+const NEXT_DATA: &[u8] = b"\ndata: ";
 
 #[cfg(test)]
 mod tests {
