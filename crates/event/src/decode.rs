@@ -3,6 +3,8 @@
 mod last_id;
 mod reconnection;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 use std::time::Duration;
@@ -148,6 +150,15 @@ impl Decoder {
         self.forget_block();
     }
 
+    /// How many bytes the buffers hold on to, used or not: what a bound on memory is checked by.
+    #[cfg(any(test, fuzzing))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn retained_bytes(&self) -> usize {
+        let text = self.repaired.data.capacity() + self.repaired.event_type.capacity();
+        self.data.capacity() + self.event_type.capacity() + self.last_id.retained_bytes() + text
+    }
+
     /// Processes a field's value, or a part of one.
     #[inline]
     fn value<'i>(
@@ -210,15 +221,17 @@ impl Decoder {
             None => &self.data[..self.data.len() - 1],
         };
         let event_type = block.event_type.unwrap_or(&self.event_type);
-        let data = text(data, &mut self.repaired.data);
-        let event_type = match text(event_type, &mut self.repaired.event_type) {
-            "" => "message",
-            named => named,
-        };
+        let (data, data_repaired) = text(data, &mut self.repaired.data);
+        let (event_type, type_repaired) = text(event_type, &mut self.repaired.event_type);
         Message {
-            event_type,
+            event_type: if event_type.is_empty() {
+                "message"
+            } else {
+                event_type
+            },
             data,
             last_event_id: self.last_id.as_str(),
+            repaired: data_repaired || type_repaired,
         }
     }
 
@@ -260,6 +273,7 @@ pub struct Message<'d> {
     event_type: &'d str,
     data: &'d str,
     last_event_id: &'d str,
+    repaired: bool,
 }
 
 impl<'d> Message<'d> {
@@ -280,6 +294,14 @@ impl<'d> Message<'d> {
     #[must_use]
     pub const fn last_event_id(&self) -> &'d str {
         self.last_event_id
+    }
+
+    /// Whether type or data were not UTF-8, and ill-formed parts of them are U+FFFD now.
+    ///
+    /// A browser does not tell; who takes in what others will read may refuse such an event.
+    #[must_use]
+    pub const fn is_repaired(&self) -> bool {
+        self.repaired
     }
 }
 
@@ -322,15 +344,15 @@ impl Repaired {
     }
 }
 
-/// `bytes` as text: themselves where they are UTF-8, else repaired in `room`.
+/// `bytes` as text: themselves where they are UTF-8, else repaired in `room`; and whether so.
 #[inline]
-fn text<'d>(bytes: &'d [u8], room: &'d mut String) -> &'d str {
+fn text<'d>(bytes: &'d [u8], room: &'d mut String) -> (&'d str, bool) {
     if let Ok(text) = str::from_utf8(bytes) {
-        return text;
+        return (text, false);
     }
     room.clear();
     push_repaired(room, bytes);
-    room
+    (room, true)
 }
 
 /// Appends `bytes` to `room`, with U+FFFD for each maximal ill-formed part.

@@ -66,6 +66,11 @@ impl LastId {
         self.has_pending = false;
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.committed.capacity() + self.pending.capacity() + self.partial.capacity()
+    }
+
     fn read_part(&mut self, bytes: &[u8], starts: bool, ends: bool, limit: usize) {
         if starts {
             self.partial.clear();
