@@ -1,0 +1,36 @@
+//! HTTP/2: many streams to a connection.
+
+use hyper::body::Body;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Chromium's receive windows. They are large for a reason of ours too: the `h2` crate takes many small unread frames
+/// for an attack and ends the connection (`too_many_data_frames`), after 134 of them with the RFC's 64 KiB window.
+const STREAM_WINDOW: u32 = 6 << 20;
+const CONNECTION_WINDOW: u32 = 15 << 20;
+
+/// Streams that we have reset and whose late frames are still expected. With hyper's 10, a server that is sending to
+/// an eleventh would be answered by a further RST_STREAM for each of its frames.
+const RESET_STREAMS: usize = 4_096;
+
+/// Starts HTTP/2 on a connected socket.
+pub(super) async fn handshake<T, B>(socket: T) -> Result<SendRequest<B>, hyper::Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Unpin
+        + Send
+        + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(None)
+        .handshake(TokioIo::new(socket))
+        .await?;
+    // How it ends, the responses' bodies tell.
+    tokio::spawn(connection);
+    Ok(sender)
+}

@@ -1,0 +1,216 @@
+//! A TCP socket that can be cut from outside, whichever protocol and encryption sit on top of it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::cut::Manner;
+
+const WHOLE: u8 = 0;
+const CLOSED: u8 = 1;
+const RESET: u8 = 2;
+
+/// The socket, as the protocol above sees it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    line: Arc<Line>,
+}
+
+/// The handle by which a socket is cut.
+///
+/// The protocol's task owns the socket, and hyper spawns further tasks around it: aborting one of them frees nothing.
+/// A socket that fails under them is what really happens, and they all obey it.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    state: AtomicU8,
+    reader: Mutex<Option<Waker>>,
+}
+
+impl Line {
+    /// Cuts the socket: whatever touches it next sees it broken and lets go of it, which closes it.
+    pub(crate) fn cut(&self, manner: Manner) {
+        let state = match manner {
+            Manner::Close => CLOSED,
+            Manner::Reset => RESET,
+        };
+        self.state.store(state, Ordering::Release);
+        if let Some(reader) = self.reader().take() {
+            reader.wake();
+        }
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.state.load(Ordering::Acquire) != WHOLE
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.is_cut() {
+            Err(io::ErrorKind::ConnectionAborted.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn park(&self, waker: &Waker) {
+        let mut reader = self.reader();
+        match reader.as_mut() {
+            Some(parked) => parked.clone_from(waker),
+            None => *reader = Some(waker.clone()),
+        }
+    }
+
+    fn reader(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
+        self.reader
+            .lock()
+            .expect("nothing panics while a waker is exchanged")
+    }
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, line: Arc<Line>) -> Self {
+        Self { stream, line }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.line.state.load(Ordering::Acquire) == RESET {
+            // A socket that cannot be set to reset is closed all the same.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.line.check()?;
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if polled.is_pending() {
+            self.line.park(context.waker());
+            // A cut between the first check and the parking has found nobody to wake.
+            self.line.check()?;
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.line.check()?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.line.check()?;
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.check()?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.check()?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(5);
+
+    async fn pair() -> (Socket, Arc<Line>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        let line = Arc::new(Line::default());
+        (Socket::new(near, Arc::clone(&line)), line, far)
+    }
+
+    /// Cuts a socket that another task is reading from, and says what the peer sees.
+    async fn cut_while_reading(manner: Manner) -> io::Result<usize> {
+        let (mut socket, line, mut far) = pair().await;
+        let reader = tokio::spawn(async move { socket.read_u8().await.unwrap_err().kind() });
+        // The reader is parked once it holds a waker.
+        timeout(DEADLINE, async {
+            while line.reader().is_none() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        line.cut(manner);
+        assert_eq!(
+            timeout(DEADLINE, reader).await.unwrap().unwrap(),
+            io::ErrorKind::ConnectionAborted
+        );
+        timeout(DEADLINE, far.read(&mut [0; 8])).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_closed_line_ends_cleanly_at_the_peer() {
+        assert_eq!(cut_while_reading(Manner::Close).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_reset_line_is_reset_at_the_peer() {
+        assert_eq!(
+            cut_while_reading(Manner::Reset).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionReset
+        );
+    }
+
+    #[tokio::test]
+    async fn an_uncut_line_carries_bytes_both_ways() {
+        let (mut socket, line, mut far) = pair().await;
+        socket.write_all(b"up").await.unwrap();
+        far.write_all(b"down").await.unwrap();
+        let (mut up, mut down) = ([0; 2], [0; 4]);
+        far.read_exact(&mut up).await.unwrap();
+        socket.read_exact(&mut down).await.unwrap();
+        assert_eq!((&up, &down, line.is_cut()), (b"up", b"down", false));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_to_a_cut_line() {
+        let (mut socket, line, _far) = pair().await;
+        line.cut(Manner::Close);
+        assert_eq!(
+            socket.write(b"x").await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionAborted
+        );
+    }
+}
