@@ -92,6 +92,7 @@ pub struct Connection {
     protocol: OnceLock<Protocol>,
     read: AtomicU64,
     written: AtomicU64,
+    writes: AtomicU64,
     requests: AtomicU64,
     in_flight: AtomicUsize,
     long_lived: AtomicUsize,
@@ -112,6 +113,7 @@ impl Connection {
             protocol: OnceLock::new(),
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             long_lived: AtomicUsize::new(0),
@@ -135,6 +137,11 @@ impl Connection {
         self.written.load(Relaxed)
     }
 
+    /// System calls that these bytes took.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Relaxed)
+    }
+
     /// Requests so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
@@ -156,6 +163,7 @@ impl Connection {
 
     pub(crate) fn count_written(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Relaxed);
+        self.writes.fetch_add(1, Relaxed);
     }
 
     fn was_closed_by_peer(&self) -> bool {

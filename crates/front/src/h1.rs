@@ -47,16 +47,17 @@ pub(crate) async fn serve<A: Application>(
         }
     })
     .await;
-    match ended {
-        Ok(result) => EndReason::of(result, connection, phase, EndReason::IdleTimeout),
-        Err(reason) => {
-            // A response that is cut short must look like it: a goodbye would make one without a length seem whole.
-            if connection.in_flight() == 0 {
-                engine.into_parts().io.into_inner().farewell().await;
-            }
-            reason
-        }
+    let reason = match ended {
+        // Here the engine has said goodbye itself.
+        Ok(result @ Ok(())) => return EndReason::of(result, connection, phase),
+        Ok(result) => EndReason::of(result, connection, phase),
+        Err(reason) => reason,
+    };
+    // A response that is cut short must look like it: a goodbye would make one without a length seem whole.
+    if connection.in_flight() == 0 {
+        engine.into_parts().io.into_inner().farewell().await;
     }
+    reason
 }
 
 /// Never with `pipeline_flush` (it switches back-pressure off) or `half_close` (it hides that the peer has left).

@@ -68,7 +68,7 @@ pub(crate) async fn serve<A: Application>(
     })
     .await;
     match ended {
-        Ok(result) => EndReason::of(result, connection, phase, EndReason::PingTimeout),
+        Ok(result) => EndReason::of(result, connection, phase),
         Err(reason) => {
             if connection.in_flight() == 0 {
                 io.farewell().await;

@@ -35,3 +35,19 @@ pub(crate) fn listen(address: SocketAddr, dual_stack: bool) -> io::Result<std::n
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_inherit_the_listeners_options() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(accepted.nodelay().unwrap());
+    }
+}

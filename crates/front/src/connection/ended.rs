@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, time::Duration};
 
-use super::Connection;
+use super::{Connection, Protocol};
 use crate::drain::Phase;
 
 /// The end of a connection, as a log line tells it.
@@ -46,18 +46,29 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// Tells how a protocol's engine ended, `timeout` being what a timeout of that engine means.
+    /// Tells what it means that a protocol's engine ended like this.
     pub(crate) fn of(
         result: Result<(), hyper::Error>,
         connection: &Connection,
         phase: Phase,
-        timeout: Self,
     ) -> Self {
+        let is_http2 = connection.protocol() == Some(Protocol::Http2);
+        let peer_left = connection.was_reset_by_peer() || connection.was_closed_by_peer();
         match result {
-            Err(error) if error.is_timeout() => timeout,
+            Err(error) if error.is_timeout() => match connection.requests() {
+                _ if is_http2 => Self::PingTimeout,
+                0 => Self::HeadTimeout,
+                _ => Self::IdleTimeout,
+            },
             Ok(()) if phase >= Phase::Draining => Self::Drained,
+            // Told to go, the peer went: it may be the first to close.
+            Err(_) if phase >= Phase::Draining && peer_left && connection.in_flight() == 0 => {
+                Self::Drained
+            }
             _ if connection.was_reset_by_peer() => Self::PeerReset,
             _ if connection.was_closed_by_peer() => Self::PeerClosed,
+            // An HTTP/2 connection only ever ends because one side says so (GOAWAY), and we did not.
+            Ok(()) if is_http2 => Self::PeerClosed,
             Ok(()) => Self::Finished,
             Err(error) => Self::Error(in_words(&error)),
         }

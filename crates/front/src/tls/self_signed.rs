@@ -16,7 +16,7 @@ use rcgen::{
 use rustls::{
     RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-    pki_types::{ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
 use super::{
@@ -72,25 +72,22 @@ impl CertificateFiles {
 
 /// Sees to it that the directory holds an authority, and a certificate that is good for these names for a month.
 pub(super) fn ensure(directory: &Path, names: &[String]) -> Result<(), TlsError> {
+    ensure_at(directory, names, SystemTime::now())
+}
+
+fn ensure_at(directory: &Path, names: &[String], now: SystemTime) -> Result<(), TlsError> {
     make_directory(directory)?;
     // Two programs that start at once take turns, and the second finds the work done. Unlocked when dropped.
     let _lock = lock(&directory.join(".lock"))?;
     let files = CertificateFiles::in_directory(directory);
     let names = subjects(names)?;
     if !files.authority.exists() {
-        make_authority(&files)?;
+        make_authority(&files, now)?;
     }
-    if is_good(&files, &names, SystemTime::now() + RENEW_BEFORE) {
+    if is_good(&files, &names, now + RENEW_BEFORE) {
         return Ok(());
     }
-    issue_leaf(&files, &names)?;
-    if is_good(&files, &names, SystemTime::now()) {
-        return Ok(());
-    }
-    Err(TlsError::Authority {
-        path: files.authority_key,
-        reason: "it is not the key of ca.pem".to_owned(),
-    })
+    issue_leaf(&files, &names, now)
 }
 
 /// A name for a certificate, in both of the forms it is needed in.
@@ -127,43 +124,42 @@ fn subject(name: &str) -> Result<Subject, TlsError> {
     })
 }
 
-/// Asks what a client would ask that trusts nothing but the authority: is this certificate good for each of the names,
-/// at that time? And whether its key is there. Anything amiss is a no, and makes a new one.
+/// Whether the files hold a certificate, and its key, that is good for each of the names at that time. Anything amiss is
+/// a no, and makes a new one.
 fn is_good(files: &CertificateFiles, names: &[Subject], at: SystemTime) -> bool {
-    let Ok(leaf) = certificate::load(&files.leaf, &files.leaf_key) else {
+    certificate::load(&files.leaf, &files.leaf_key)
+        .is_ok_and(|leaf| is_trusted(&files.authority, &leaf.cert, names, at))
+}
+
+/// Asks what a client would ask that trusts nothing but the authority.
+fn is_trusted(
+    authority: &Path,
+    chain: &[CertificateDer<'static>],
+    names: &[Subject],
+    at: SystemTime,
+) -> bool {
+    let Some((leaf, intermediates)) = chain.split_first() else {
         return false;
     };
-    let Ok(authority) = certificate::chain(&files.authority) else {
+    let Ok(authority) = certificate::chain(authority) else {
         return false;
     };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authority);
-    let Ok(verifier) =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()
-    else {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    let (Ok(verifier), Ok(at)) = (verifier, at.duration_since(SystemTime::UNIX_EPOCH)) else {
         return false;
     };
-    let Ok(since_epoch) = at.duration_since(SystemTime::UNIX_EPOCH) else {
-        return false;
-    };
-    let Some((end_entity, intermediates)) = leaf.cert.split_first() else {
-        return false;
-    };
+    let at = UnixTime::since_unix_epoch(at);
     names.iter().all(|name| {
         verifier
-            .verify_server_cert(
-                end_entity,
-                intermediates,
-                &name.server,
-                &[],
-                UnixTime::since_unix_epoch(since_epoch),
-            )
+            .verify_server_cert(leaf, intermediates, &name.server, &[], at)
             .is_ok()
     })
 }
 
 /// Makes the authority. Where its key already exists, ca.pem was lost: the same key gives an authority of the same name.
-fn make_authority(files: &CertificateFiles) -> Result<(), TlsError> {
+fn make_authority(files: &CertificateFiles, now: SystemTime) -> Result<(), TlsError> {
     let key = if files.authority_key.exists() {
         authority_key(files)?
     } else {
@@ -171,7 +167,7 @@ fn make_authority(files: &CertificateFiles) -> Result<(), TlsError> {
         write(&files.authority_key, key.serialize_pem().as_bytes(), true)?;
         key
     };
-    let certificate = authority(&key)
+    let certificate = authority(&key, now)
         .self_signed(&key)
         .map_err(|error| refused(&files.authority, &error))?;
     write(&files.authority, certificate.pem().as_bytes(), false)
@@ -179,7 +175,7 @@ fn make_authority(files: &CertificateFiles) -> Result<(), TlsError> {
 
 /// What the authority's certificate says. A function of its key alone, so that the issuer of the next leaf needs no
 /// parsing of ca.pem.
-fn authority(key: &KeyPair) -> CertificateParams {
+fn authority(key: &KeyPair, now: SystemTime) -> CertificateParams {
     let mut parameters = CertificateParams::default();
     let public = key.public_key_raw();
     // Trust stores find authorities by name: two machines' must not share one.
@@ -190,13 +186,17 @@ fn authority(key: &KeyPair) -> CertificateParams {
     parameters.distinguished_name = named(&format!("Wellspring local CA {mark}"));
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    valid_for(&mut parameters, AUTHORITY_LIFE);
+    valid_for(&mut parameters, now, AUTHORITY_LIFE);
     parameters
 }
 
-fn issue_leaf(files: &CertificateFiles, names: &[Subject]) -> Result<(), TlsError> {
+fn issue_leaf(
+    files: &CertificateFiles,
+    names: &[Subject],
+    now: SystemTime,
+) -> Result<(), TlsError> {
     let authority_key = authority_key(files)?;
-    let issuer = Issuer::new(authority(&authority_key), authority_key);
+    let issuer = Issuer::new(authority(&authority_key, now), authority_key);
     let key = new_key(&files.leaf_key)?;
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = named("Wellspring on this machine");
@@ -206,10 +206,16 @@ fn issue_leaf(files: &CertificateFiles, names: &[Subject]) -> Result<(), TlsErro
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     parameters.use_authority_key_identifier_extension = true;
-    valid_for(&mut parameters, LEAF_LIFE);
+    valid_for(&mut parameters, now, LEAF_LIFE);
     let leaf = parameters
         .signed_by(&key, &issuer)
         .map_err(|error| refused(&files.authority_key, &error))?;
+    if !is_trusted(&files.authority, &[leaf.der().clone()], names, now) {
+        return Err(TlsError::Authority {
+            path: files.authority_key.clone(),
+            reason: "it is not the key of ca.pem".to_owned(),
+        });
+    }
     write(&files.leaf_key, key.serialize_pem().as_bytes(), true)?;
     write(&files.leaf, leaf.pem().as_bytes(), false)
 }
@@ -238,8 +244,7 @@ fn named(common_name: &str) -> DistinguishedName {
     name
 }
 
-fn valid_for(parameters: &mut CertificateParams, life: Duration) {
-    let now = SystemTime::now();
+fn valid_for(parameters: &mut CertificateParams, now: SystemTime, life: Duration) {
     parameters.not_before = (now - BACKDATED).into();
     parameters.not_after = (now - BACKDATED + life).into();
 }
@@ -309,3 +314,6 @@ fn not_written(path: &Path, source: io::Error) -> TlsError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
