@@ -1,0 +1,361 @@
+//! A cursor into a log, or into several topics of a hub: some tens of bytes, and no queue.
+
+mod merged;
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use crate::gap::{Gap, GapReason};
+use crate::log::window::Found;
+use crate::log::{End, Log, Overflow, State};
+use crate::position::{Cursor, Position, Start};
+use crate::wake::{self, Shared, Ticket};
+
+pub(crate) use merged::MergedReader;
+
+/// A cursor into one log, or into several topics of one hub.
+///
+/// Dropping it frees its place at once.
+#[derive(Debug)]
+pub struct Reader(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Log(LogReader),
+    Merged(Box<MergedReader>),
+}
+
+/// What a reader gets next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Next {
+    /// Whole events, in order, as they cross the wire: everything there is, up to 16 KiB (one event
+    /// that is longer comes alone).
+    Events {
+        /// The bytes, shared by all readers at this place.
+        bytes: Bytes,
+        /// How many events they are.
+        events: u32,
+    },
+    /// Something was lost; the events that exist come next.
+    Gap(Gap),
+    /// Nothing will ever come after this.
+    End(End),
+}
+
+impl Reader {
+    /// What comes next, as a poll.
+    ///
+    /// When it is pending and nothing has happened since the last poll, this costs one atomic load.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match &mut self.0 {
+            Kind::Log(reader) => reader.poll_next(cx),
+            Kind::Merged(reader) => reader.poll_next(cx),
+        }
+    }
+
+    /// What comes next.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the cursor moves only when events are handed out.
+    pub async fn next(&mut self) -> Next {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The place after everything that was handed out.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        match &self.0 {
+            Kind::Log(reader) => reader.cursor(),
+            Kind::Merged(reader) => reader.cursor(),
+        }
+    }
+
+    /// Whether the log is complete and this reader has seen all of it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match &self.0 {
+            Kind::Log(reader) => reader.is_finished(),
+            Kind::Merged(_) => false,
+        }
+    }
+}
+
+impl From<LogReader> for Reader {
+    fn from(reader: LogReader) -> Self {
+        Self(Kind::Log(reader))
+    }
+}
+
+impl From<MergedReader> for Reader {
+    fn from(reader: MergedReader) -> Self {
+        Self(Kind::Merged(Box::new(reader)))
+    }
+}
+
+/// A cursor into one log.
+#[derive(Debug)]
+pub struct LogReader {
+    log: Log,
+    lane: usize,
+    next: u64,
+    /// How many events the log had been given at this place, where that is known.
+    ordinal: Option<u64>,
+    /// Whether it has been told where it stands: from then on, losing something means being too slow.
+    placed: bool,
+    /// The log's version up to which everything has been read.
+    seen: u64,
+    parking: Parking,
+    /// What this reader asked for when its continuity could not be proven, until it has been told.
+    lost: Option<Box<str>>,
+}
+
+/// A reader's place among the parked of its core.
+#[derive(Debug, Default)]
+pub(crate) struct Parking {
+    ticket: Option<Ticket>,
+    /// The waker that was parked, and the version at which it was: while neither changed, a poll that
+    /// finds nothing new need not lock anything (hyper polls a body three times per event).
+    parked: Option<(Waker, u64)>,
+}
+
+impl LogReader {
+    pub(crate) fn new(log: Log, start: Start) -> Self {
+        let tail = log.state().tail();
+        let mut reader = Self::at(log, start, tail);
+        if reader.lost.is_none() {
+            // A log of its own numbers its events without holes.
+            reader.ordinal = Some(reader.next);
+        }
+        reader
+    }
+
+    /// A reader of a log whose numbering has come to `tail`.
+    pub(crate) fn at(log: Log, start: Start, tail: u64) -> Self {
+        let mut state = log.state();
+        state.window.retain(tokio::time::Instant::now());
+        let (next, lost) = place(
+            start,
+            Cursor {
+                epoch: log.epoch(),
+                next: tail,
+            },
+            state.window.floor(),
+        );
+        drop(state);
+        log.join();
+        Self {
+            lane: wake::current_lane(),
+            next,
+            ordinal: None,
+            placed: false,
+            seen: 0,
+            parking: Parking::default(),
+            lost,
+            log,
+        }
+    }
+
+    /// What comes next, as a poll: see [`Reader::poll_next`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            let version = self.log.version();
+            if version != self.seen {
+                if let Some(next) = self.read(version) {
+                    return Poll::Ready(next);
+                }
+                self.seen = version;
+            }
+            if self.park(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// What comes next: see [`Reader::next`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Next {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The place after everything that was handed out.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor {
+            epoch: self.log.epoch(),
+            next: self.next,
+        }
+    }
+
+    /// Whether the log is complete and this reader has seen all of it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let state = self.log.state();
+        self.lost.is_none()
+            && state.end == Some(End::Complete)
+            && matches!(state.window.after(self.next, u64::MAX), Found::Tail)
+    }
+
+    fn read(&mut self, version: u64) -> Option<Next> {
+        let lane = self.log.lane(self.lane);
+        if self.lost.is_none()
+            && let Some(shared) = lane.shared(self.next, version)
+        {
+            return Some(self.advance(shared));
+        }
+        let state = self.log.state();
+        if let Some(requested) = self.lost.take() {
+            let (gap, gone) = gap(
+                &self.log,
+                &state,
+                GapReason::Epoch,
+                requested.into(),
+                self.next,
+            );
+            drop(state);
+            return Some(self.tell(gap, gone));
+        }
+        let next = match (self.log.overflow(), state.window.last()) {
+            (Overflow::Latest, Some(last)) => self.next.max(last),
+            _ => self.next,
+        };
+        match state.window.after(next, u64::MAX) {
+            Found::Events {
+                bytes,
+                events,
+                then,
+                ordinal,
+            } => {
+                let shared = Shared {
+                    next: self.next,
+                    // Under the lock, and so true of what was just read.
+                    version: self.log.version(),
+                    bytes,
+                    events,
+                    then,
+                    ordinal,
+                };
+                drop(state);
+                lane.share(&shared);
+                Some(self.advance(shared))
+            }
+            Found::Tail => state.end.map(Next::End),
+            Found::Evicted => {
+                let (reason, on) = match self.log.overflow() {
+                    _ if !self.placed => (GapReason::Evicted, state.window.floor()),
+                    Overflow::Disconnect => return Some(Next::End(End::Overflow)),
+                    Overflow::Skip => (GapReason::Overflow, state.tail()),
+                    // Not reached while there is a newest event to jump to.
+                    Overflow::Latest => (GapReason::Evicted, state.window.floor()),
+                };
+                let (gap, gone) = gap(&self.log, &state, reason, self.cursor().to_string(), on);
+                drop(state);
+                Some(self.tell(gap, gone))
+            }
+        }
+    }
+
+    fn advance(&mut self, shared: Shared) -> Next {
+        self.next = shared.then;
+        self.ordinal = Some(shared.ordinal);
+        self.placed = true;
+        Next::Events {
+            bytes: shared.bytes,
+            events: shared.events,
+        }
+    }
+
+    /// Goes on after a gap, before which the log had been given `gone` events.
+    fn tell(&mut self, mut gap: Gap, gone: u64) -> Next {
+        gap.missed = self.ordinal.map(|ordinal| gone - ordinal);
+        self.next = gap.on.next;
+        self.ordinal = Some(gone);
+        self.placed = true;
+        Next::Gap(gap)
+    }
+
+    fn park(&mut self, waker: &Waker) -> bool {
+        let log = &self.log;
+        self.parking
+            .park(log.lane(self.lane), waker, self.seen, || log.version())
+    }
+}
+
+impl Drop for LogReader {
+    fn drop(&mut self) {
+        self.parking.leave(self.log.lane(self.lane));
+        self.log.leave();
+    }
+}
+
+impl Parking {
+    /// Parks, unless the version is no longer the one up to which everything was `seen`.
+    pub(crate) fn park(
+        &mut self,
+        lane: &wake::Lane,
+        waker: &Waker,
+        seen: u64,
+        version: impl Fn() -> u64,
+    ) -> bool {
+        // Wakers are taken only after the version rose: at the same version, this one is still in.
+        if let Some((parked, at)) = &self.parked
+            && *at == seen
+            && parked.will_wake(waker)
+        {
+            return version() == seen;
+        }
+        if !lane.park(waker, &mut self.ticket, || version() == seen) {
+            return false;
+        }
+        self.parked = Some((waker.clone(), seen));
+        true
+    }
+
+    pub(crate) fn leave(&mut self, lane: &wake::Lane) {
+        if let Some(ticket) = self.ticket.take() {
+            lane.leave(ticket);
+        }
+    }
+}
+
+/// What to say of the loss of everything before number `on`, and how many events the log had been
+/// given before the first one that comes after it.
+fn gap(log: &Log, state: &State, reason: GapReason, requested: String, on: u64) -> (Gap, u64) {
+    let epoch = log.epoch();
+    let position = |seq| Position { epoch, seq };
+    let window = &state.window;
+    let first = window.first_from(on);
+    let kept = first.map_or(0, |_| window.events() as u64);
+    let gap = Gap {
+        reason,
+        requested,
+        on: Cursor {
+            epoch,
+            next: first.unwrap_or(on),
+        },
+        first: first.map(position),
+        last: window.last().map(position),
+        missed: None,
+    };
+    (gap, window.appended() - kept)
+}
+
+/// Where `start` is in a log that has come to `tail` and has lost all below `floor`; and what was
+/// asked for, if its continuity cannot be proven.
+pub(crate) fn place(start: Start, tail: Cursor, floor: u64) -> (u64, Option<Box<str>>) {
+    match start {
+        Start::Earliest => (floor, None),
+        Start::Tail => (tail.next, None),
+        Start::After(cursor) if cursor.epoch == tail.epoch && cursor.next <= tail.next => {
+            (cursor.next, None)
+        }
+        Start::After(cursor) => (floor, Some(cursor.to_string().into())),
+        Start::Foreign(id) => (floor, Some(id.into())),
+    }
+}
