@@ -123,16 +123,23 @@ export function startEvents(announce) {
   show();
 
   function showTerminal() {
+    // The leaf is signed by a local authority that curl does not know.
     const insecure = location.protocol === 'https:' ? 'k' : '';
     const url = `${location.origin}${pathOf(topic.value || 'demo')}`;
-    byId('terminal').textContent =
-      `curl -N${insecure} ${url}\n\ncurl ${insecure && '-k '}${url} \\\n  -H 'content-type: text/plain' \\\n  --data-binary 'hello'`;
+    byId('terminal').textContent = [
+      `curl -N${insecure} \\`,
+      `  ${url}`,
+      '',
+      `curl -s${insecure} --data-binary 'hello' \\`,
+      "  -H 'content-type: text/plain' \\",
+      `  ${url}`,
+    ].join('\n');
   }
 
   function showHint() {
     const [navigation] = performance.getEntriesByType('navigation');
     byId('events-hint').textContent = navigation?.nextHopProtocol?.startsWith('http/1')
-      ? 'Over HTTP/1.1 a browser opens six connections to a host, for all of its tabs together: a seventh stream waits. Over HTTP/2 there is no such limit.'
+      ? 'Over HTTP/1.1 a browser opens six connections to a host, for all of its tabs together: a seventh stream waits. Over HTTP/2 all streams share one.'
       : '';
   }
 }

@@ -163,7 +163,7 @@ export class Turn {
     try {
       data = JSON.parse(event.data);
     } catch {
-      return this.#end('failed', `The server sent a ${event.type} event that is not JSON.`);
+      return this.#end('failed', `The server sent an event “${event.type}” that is not JSON.`);
     }
     if (event.type === 'answer') this.#takeText(data.text ?? '');
     else if (event.type === 'done') this.#takeEnd(data);
