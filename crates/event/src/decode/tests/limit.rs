@@ -70,6 +70,12 @@ fn an_id_beyond_it_is_not_taken() {
 }
 
 #[test]
+fn an_id_after_one_beyond_it_is_taken() {
+    let outcome = limited("id: 12345678901\n\nid: 2\ndata: x\n\n");
+    assert_eq!(outcome.events, [TOO_LARGE, Ok(event("message", "x", "2"))]);
+}
+
+#[test]
 fn comments_and_unknown_fields_do_not_count() {
     let long = "x".repeat(1_000);
     let stream = format!(": {long}\n{long}\n{long}: {long}\nretry: {long}\ndata: a\n\n");

@@ -17,6 +17,7 @@ const TRICKY: &[&[u8]] = &[
     b"\xef\xbb\xbf\xef\xbb\xbfdata: no\n\ndata\n\n",
     b"event: e\nid: 1\nretry: 12\ndata: x\ndata:  y\ndata:\n\n",
     b"event: a\ndata: x\nevent\n\nevent: b\n\ndata: y\n\n",
+    b"event: one\nevent: two\ndata: x\n\nevent: three\nevent: four\ndata\n\n",
     b"id: 1\n\ndata: a\n\nid: 2\0\ndata: b\n\nid\ndata: c\n\nid: 3\ndata: d",
     b"id: \0\nid: 4\nid: 5\0\n\ndata: e\n\n",
     b"retry: 1\nretry: 2x\nretry:\nretry\nretry: 99999999999999999999\n",
