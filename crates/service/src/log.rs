@@ -29,13 +29,17 @@ use window::Window;
 pub struct Log(Arc<Shared>);
 
 /// How a log is made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogOptions {
     /// How much a log keeps for readers who come late or come back.
     pub retention: Retention,
     /// What happens to a connected reader that falls behind what the log keeps.
     pub overflow: Overflow,
+    /// Whether events carry their position as `id:` on the wire. Default true. Off for dialects whose
+    /// clients choke on ids (`openai-python` parses every block once it has seen one); what is read
+    /// without ids cannot be resumed by id.
+    pub ids: bool,
 }
 
 /// How much a log keeps: whatever is exceeded first drops the oldest event.
@@ -138,7 +142,7 @@ impl Log {
             overflow: options.overflow,
             version: AtomicU64::new(1),
             state: Mutex::new(State {
-                window: Window::new(epoch, options.retention, floor),
+                window: Window::new(epoch, &options, floor),
                 end: None,
                 touched: Instant::now(),
             }),
@@ -347,6 +351,16 @@ impl Default for Retention {
     }
 }
 
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            overflow: Overflow::default(),
+            ids: true,
+        }
+    }
+}
+
 impl LogOptions {
     /// Keeps this much.
     #[must_use]
@@ -359,6 +373,13 @@ impl LogOptions {
     #[must_use]
     pub fn with_overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
+        self
+    }
+
+    /// Writes ids on the wire, or does not.
+    #[must_use]
+    pub fn with_ids(mut self, ids: bool) -> Self {
+        self.ids = ids;
         self
     }
 }

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use wellspring_event::{Event, EventId};
 
-use super::{AppendError, Retention};
+use super::{AppendError, LogOptions, Retention};
 use crate::position::{Epoch, Position};
 
 /// What a reader finds at its place.
@@ -50,6 +50,7 @@ pub(crate) enum Found {
 pub(crate) struct Window {
     epoch: Epoch,
     retention: Retention,
+    ids: bool,
     sealed: VecDeque<Segment<Bytes>>,
     open: Segment<Vec<u8>>,
     /// Everything below this number is gone.
@@ -91,10 +92,11 @@ impl Window {
     /// Offsets within a segment are `u32`.
     const LONGEST: usize = u32::MAX as usize - Self::SEGMENT;
 
-    pub(crate) fn new(epoch: Epoch, retention: Retention, floor: u64) -> Self {
+    pub(crate) fn new(epoch: Epoch, options: &LogOptions, floor: u64) -> Self {
         Self {
             epoch,
-            retention,
+            retention: options.retention.clone(),
+            ids: options.ids,
             sealed: VecDeque::new(),
             open: Segment::new(0),
             floor,
@@ -122,7 +124,7 @@ impl Window {
             seq,
         }
         .id();
-        let event = numbered(event, id.as_str());
+        let event = numbered(event, self.ids.then(|| id.as_str()));
         let len = event.encoded_len();
         let limit = self.retention.bytes.min(Self::LONGEST);
         if len > limit {
@@ -283,9 +285,12 @@ impl Window {
 }
 
 /// The same event with its place as id; an id of the publisher's own is not ours to give.
-fn numbered<'a>(event: &'a Event<'_>, id: &'a str) -> Event<'a> {
-    let id = EventId::new(id).expect("a position holds no line break and no NUL");
-    let mut numbered = Event::new(event.data()).with_id(id);
+fn numbered<'a>(event: &'a Event<'_>, id: Option<&'a str>) -> Event<'a> {
+    let mut numbered = Event::new(event.data());
+    if let Some(id) = id {
+        let id = EventId::new(id).expect("a position holds no line break and no NUL");
+        numbered = numbered.with_id(id);
+    }
     if let Some(event_type) = event.event_type() {
         numbered = numbered.with_type(event_type);
     }
