@@ -70,16 +70,18 @@ async fn one_doubled() {
 }
 
 #[tokio::test]
-async fn the_very_last_doubled() {
-    let tally = tally_of(Fault::Doubles(999)).await;
-    assert_eq!(
-        tally,
-        Tally {
-            duplicated: 1,
-            ids_repeated: 1,
-            ..faultless()
-        }
-    );
+async fn the_very_last_doubled_when_all_seemed_over() {
+    let fault = Fault::DoublesLater(999, Duration::from_millis(100));
+    let served = Served::start(Transport::Http1, fault).await;
+    let settle = Duration::from_secs(1);
+    let report = report(&Plan {
+        settle,
+        ..plan(&served, SUBSCRIBERS, EVENTS)
+    })
+    .await;
+    let totals = report.totals().tally;
+    assert_eq!((totals.duplicated, totals.ids_repeated), (8, 8), "{report}");
+    assert_eq!((totals.lost, totals.out_of_order), (0, 0), "{report}");
 }
 
 #[tokio::test]

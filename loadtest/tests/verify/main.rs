@@ -15,7 +15,7 @@ use wellspring_load::report::Report;
 use wellspring_load::run::{Plan, run};
 use wellspring_load::subscriber::Reconnect;
 
-/// A plan that does not wait longer than a local server needs: breaks last 5 ms, silence is believed after 400 ms.
+/// A plan that does not wait longer than a local server needs: breaks last 5 ms, silence is believed after a second.
 fn plan(served: &Served, subscribers: usize, events: u64) -> Plan {
     Plan {
         subscribers,
@@ -25,8 +25,8 @@ fn plan(served: &Served, subscribers: usize, events: u64) -> Plan {
             default: Duration::from_millis(5),
             forced: None,
         },
-        settle: Duration::from_millis(50),
-        patience: Duration::from_millis(400),
+        settle: Duration::from_millis(200),
+        patience: Duration::from_secs(1),
         ..Plan::new(served.target())
     }
 }

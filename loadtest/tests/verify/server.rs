@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     DropsEveryHundredth,
     /// Sends this event twice.
     Doubles(usize),
+    /// Sends this event a second time, so much later.
+    DoublesLater(usize, Duration),
     /// Sends this event after the one that follows it.
     Swaps(usize),
     /// Gives this event the id of the one before it.
@@ -360,6 +362,12 @@ impl Topic {
             }
             if feed.send(Ok(Bytes::from(self.render(next)))).await.is_err() {
                 return;
+            }
+            if let Fault::DoublesLater(at, delay) = self.fault
+                && at == next
+            {
+                tokio::time::sleep(delay).await;
+                let _ = feed.send(Ok(Bytes::from(self.render(next)))).await;
             }
             written += 1;
             next += 1;
