@@ -104,7 +104,7 @@ Examples:
 
 Exit status:
   0  every subscriber got every event, once and in order
-  1  something was lost, doubled, out of order or announced as a gap
+  1  something was lost, doubled, out of order, announced as a gap, or had no id of its own
   2  bad use, or the run could not be made";
 
 /// Why the arguments make no plan.
