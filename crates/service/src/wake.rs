@@ -10,7 +10,10 @@
 //! and takes its wakers. A reader locks its lane and compares the version with the one up to which
 //! it has read. Either its critical section comes first, and the publisher finds its waker; or the
 //! publisher's comes first, and the reader, locking after it, sees the new version and does not park.
-//! `tests/loom.rs` goes through every interleaving.
+//!
+//! A reader that read the news between a publisher's raise and its wake parks, and is then woken for
+//! nothing. So an unchanged version does not mean that a reader is still parked: only the lane's
+//! generation, which every wake raises, says that. `tests/loom.rs` goes through the interleavings.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -19,10 +22,13 @@ use std::task::Waker;
 use bytes::Bytes;
 use slab::Slab;
 
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// How many lanes a log has: one per core.
 pub(crate) fn lanes() -> usize {
+    if cfg!(wellspring_loom) {
+        return 2;
+    }
     static LANES: OnceLock<usize> = OnceLock::new();
     *LANES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
@@ -50,14 +56,16 @@ thread_local! {
 
 /// The parked readers of one core, and what the last of them to read was given.
 #[derive(Debug)]
-pub(crate) struct Lane(Mutex<State>);
+pub(crate) struct Lane {
+    state: Mutex<State>,
+    /// Raised, under the lock, whenever all the parked are taken: every earlier [`Ticket`] is void.
+    generation: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct State {
     /// Wakers of readers that have read everything.
     parked: Slab<Waker>,
-    /// Raised whenever all the parked are taken, which makes every earlier [`Ticket`] void.
-    generation: u64,
     /// An empty list that keeps its capacity, so that waking allocates nothing in steady state.
     spare: Vec<Waker>,
     shared: Option<Shared>,
@@ -76,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) then: u64,
     /// How many events the log was ever given, up to and with these.
     pub(crate) ordinal: u64,
+    /// Whether nothing came after them at that version: who has them need not look again.
+    pub(crate) last: bool,
 }
 
 /// A parked reader's place in its lane.
@@ -86,78 +96,109 @@ pub(crate) struct Ticket {
 }
 
 impl Lane {
+    /// Up to here, a lane without parked readers keeps the room it has for them.
+    const ROOM: usize = 64;
+
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(State::default()))
+        Self {
+            state: Mutex::new(State::default()),
+            generation: AtomicU64::new(0),
+        }
     }
 
-    /// Parks `waker`, unless `unchanged` (called under the lane's lock) says that there is news.
+    /// Whether the waker that was parked for `ticket` is still in: then a wake-up is yet to come.
+    ///
+    /// # Cost
+    ///
+    /// One atomic load.
+    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
+        self.generation.load(Ordering::Acquire) == ticket.generation
+    }
+
+    /// Parks `waker`, in the place of what is parked for `held`, unless `unchanged` (called under the
+    /// lane's lock) says that there is news.
     pub(crate) fn park(
         &self,
-        waker: &Waker,
-        ticket: &mut Option<Ticket>,
+        waker: Waker,
+        held: Option<Ticket>,
         unchanged: impl FnOnce() -> bool,
-    ) -> bool {
-        let mut state = self.0.lock();
+    ) -> Option<Ticket> {
+        let mut state = self.state.lock();
         if !unchanged() {
-            return false;
+            return None;
         }
-        match *ticket {
-            Some(Ticket { generation, key }) if generation == state.generation => {
-                state.parked[key].clone_from(waker);
-            }
-            _ => {
-                *ticket = Some(Ticket {
-                    generation: state.generation,
-                    key: state.parked.insert(waker.clone()),
-                });
-            }
+        if let Some(ticket) = held.filter(|ticket| self.holds(*ticket)) {
+            let old = std::mem::replace(&mut state.parked[ticket.key], waker);
+            drop(state);
+            // Outside the lock: dropping the last reference to a task runs that task's destructors.
+            drop(old);
+            return held;
         }
-        true
+        Some(Ticket {
+            generation: self.generation.load(Ordering::Relaxed),
+            key: state.parked.insert(waker),
+        })
     }
 
     /// Takes a reader out again, if it is still in.
     pub(crate) fn leave(&self, ticket: Ticket) {
-        let mut state = self.0.lock();
-        if ticket.generation == state.generation {
-            let waker = state.parked.remove(ticket.key);
-            drop(state);
-            // Outside the lock: dropping the last reference to a task runs that task's destructors.
-            drop(waker);
-        }
-    }
-
-    /// Wakes everyone who is parked.
-    pub(crate) fn wake(&self) {
-        let mut state = self.0.lock();
-        if state.parked.is_empty() {
+        let mut state = self.state.lock();
+        if !self.holds(ticket) {
             return;
         }
-        state.generation += 1;
+        let waker = state.parked.remove(ticket.key);
+        if state.parked.is_empty() && state.parked.capacity() > Self::ROOM {
+            // A crowd has left: the room it took goes with it.
+            state.parked = Slab::new();
+            state.spare = Vec::new();
+        }
+        drop(state);
+        drop(waker);
+    }
+
+    /// Wakes everyone who is parked, after the log's version rose to `version`.
+    pub(crate) fn wake(&self, version: u64) {
+        let mut state = self.state.lock();
+        // Void, and it may pin a whole segment.
+        let void = state.shared.take_if(|shared| shared.version < version);
+        if state.parked.is_empty() {
+            drop(state);
+            drop(void);
+            return;
+        }
+        self.generation.fetch_add(1, Ordering::Release);
         let mut woken = std::mem::take(&mut state.spare);
         woken.extend(state.parked.drain());
         drop(state);
+        drop(void);
         // Outside the lock: a waker may run its task right here.
         for waker in woken.drain(..) {
             waker.wake();
         }
-        self.0.lock().spare = woken;
+        let old = std::mem::replace(&mut self.state.lock().spare, woken);
+        drop(old);
     }
 
     /// What a neighbour at the same place, at the same version, was given.
     pub(crate) fn shared(&self, next: u64, version: u64) -> Option<Shared> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let shared = state.shared.as_ref()?;
         (shared.next == next && shared.version == version).then(|| shared.clone())
     }
 
     /// Leaves a slice for neighbours at the same place.
     pub(crate) fn share(&self, shared: &Shared) {
-        let old = self.0.lock().shared.replace(shared.clone());
+        let old = self.state.lock().shared.replace(shared.clone());
         drop(old);
     }
 
-    #[cfg(any(test, wellspring_loom))]
+    /// Lets go of what is shared: it may pin a segment that the log has dropped.
+    pub(crate) fn forget(&self) {
+        let old = self.state.lock().shared.take();
+        drop(old);
+    }
+
     pub(crate) fn parked(&self) -> usize {
-        self.0.lock().parked.len()
+        self.state.lock().parked.len()
     }
 }
