@@ -35,8 +35,8 @@ pub struct EventBody {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamOptions {
-    /// The longest silence: then the line `:` is sent. Each silence is shortened by up to a quarter
-    /// at random. Default 10 s; `None` for never, which leaves proxies and half-open peers to guess.
+    /// The longest silence, at least 1 ms: then the line `:` is sent. Each silence is shortened by up
+    /// to a quarter at random. Default 10 s; `None` for never, which leaves proxies and half-open peers to guess.
     pub heartbeat: Option<Duration>,
     /// The reconnection time that the client is told, drawn from this range, in the first event's
     /// block. Browsers come back without jitter of their own: this is all that spreads them.
@@ -98,16 +98,19 @@ impl EventBody {
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
+        let mut delivered = Delivered::default();
+        let source = if bytes.is_empty() {
+            delivered.outcome = Outcome::Ended(End::Complete);
+            Source::Done
+        } else {
+            Source::Bytes(bytes)
+        };
         Self {
-            source: if bytes.is_empty() {
-                Source::Done
-            } else {
-                Source::Bytes(bytes)
-            },
+            source,
             opening: Bytes::new(),
             heartbeat: Heartbeat::new(None, None),
             options: StreamOptions::default(),
-            delivered: Delivered::default(),
+            delivered,
             ending: None,
         }
     }
@@ -169,6 +172,9 @@ impl Body for EventBody {
         if !this.opening.is_empty() {
             let opening = mem::take(&mut this.opening);
             return this.frame(opening, 0);
+        }
+        if this.heartbeat.is_overdue() && !matches!(this.source, Source::Done) {
+            return this.end(Outcome::Expired);
         }
         let next = match &mut this.source {
             Source::Reader(reader) => reader.poll_next(cx),
@@ -259,7 +265,7 @@ impl StreamOptions {
         }
     }
 
-    fn retry_line(&self) -> Option<Bytes> {
+    pub(crate) fn retry_line(&self) -> Option<Bytes> {
         let (shortest, longest) = self.retry.clone()?.into_inner();
         let chosen = rand::rng().random_range(shortest..=longest.max(shortest));
         Some(Retry::new(chosen).to_bytes())

@@ -79,11 +79,14 @@ impl Sender {
     /// Can be dropped and called again.
     pub async fn closed(&mut self) {
         poll_fn(|cx| {
+            let waker = cx.waker().clone();
             let mut pipe = self.pipe.lock();
             if pipe.reader_gone {
                 return Poll::Ready(());
             }
-            pipe.sender = Some(cx.waker().clone());
+            let old = pipe.sender.replace(waker);
+            drop(pipe);
+            drop(old);
             Poll::Pending
         })
         .await;
@@ -105,7 +108,9 @@ impl Sender {
             return Poll::Ready(Err(ReaderGone));
         }
         if !pipe.buffer.is_empty() && pipe.buffer.len() + len > self.capacity {
-            pipe.sender = Some(cx.waker().clone());
+            let old = pipe.sender.replace(cx.waker().clone());
+            drop(pipe);
+            drop(old);
             return Poll::Pending;
         }
         pipe.buffer.reserve(len);
@@ -139,9 +144,11 @@ impl Receiver {
             if let Some(end) = pipe.end {
                 return Poll::Ready(Next::End(end));
             }
-            match &mut pipe.reader {
-                Some(reader) => reader.clone_from(cx.waker()),
-                None => pipe.reader = Some(cx.waker().clone()),
+            let known = |reader: &Waker| reader.will_wake(cx.waker());
+            if !pipe.reader.as_ref().is_some_and(known) {
+                let old = pipe.reader.replace(cx.waker().clone());
+                drop(pipe);
+                drop(old);
             }
             return Poll::Pending;
         }
@@ -158,13 +165,17 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         let mut pipe = self.pipe.lock();
         pipe.reader_gone = true;
+        let reader = pipe.reader.take();
         let sender = pipe.sender.take();
+        let buffer = std::mem::take(&mut pipe.buffer);
         drop(pipe);
+        drop((reader, buffer));
         wake(sender);
     }
 }
 
-/// Wakes outside the lock: a waker may run its task right here.
+/// Wakes outside the lock: a waker may run its task right here. (For the same reason wakers are
+/// dropped outside: the last reference to a task runs that task's destructors.)
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();

@@ -21,6 +21,11 @@ pub(crate) struct Heartbeat {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// The shortest interval: with none at all a stream would do nothing but beat.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest interval or age, 30 years: what is added to a clock must not overflow it.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -31,11 +36,12 @@ pub(crate) enum Due {
 impl Heartbeat {
     pub(crate) fn new(interval: Option<Duration>, max_age: Option<Duration>) -> Self {
         let now = Instant::now();
+        let interval = interval.map(|interval| interval.clamp(SHORTEST, LONGEST));
         Self {
             interval,
             beat: interval.map_or(Duration::ZERO, jittered),
             last: now,
-            expires: max_age.and_then(|age| now.checked_add(jittered(age))),
+            expires: max_age.map(|age| now + jittered(age.min(LONGEST))),
             timer: None,
         }
     }
@@ -43,6 +49,12 @@ impl Heartbeat {
     /// Bytes went out.
     pub(crate) fn traffic(&mut self) {
         self.last = Instant::now();
+    }
+
+    /// Whether the last bytes went out when the stream was too old already: one that always has
+    /// something to send never waits for its timer.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.expires.is_some_and(|expires| self.last >= expires)
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {

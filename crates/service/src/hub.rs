@@ -89,8 +89,6 @@ struct Shared {
     state: Mutex<State>,
     /// All events below this number are in their logs.
     published: AtomicU64,
-    /// Raised after every change that readers of several topics must see.
-    version: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +97,8 @@ struct State {
     /// Everything below this number may have been in a topic that is gone.
     forgotten: u64,
     draining: bool,
+    /// When the topics were last looked through.
+    swept: Option<Instant>,
 }
 
 impl Hub {
@@ -110,7 +110,6 @@ impl Hub {
             options,
             state: Mutex::new(State::default()),
             published: AtomicU64::new(0),
-            version: AtomicU64::new(1),
         }))
     }
 
@@ -167,10 +166,10 @@ impl Hub {
             }
         };
         if !appended.repeated {
-            // In this order, under the lock: readers of several topics take nothing above `published`,
-            // and look again when the version has risen.
+            // In this order, under the lock: readers of several topics take nothing from `published` on,
+            // and look again when a topic's version has risen.
             self.0.published.store(seq + 1, Ordering::Release);
-            self.0.version.fetch_add(1, Ordering::Release);
+            log.raise();
             drop(state);
             log.wake();
         }
@@ -238,27 +237,14 @@ impl Hub {
 
     /// Drops events that are too old, and topics that are empty, unread and idle.
     ///
+    /// A hub that is never swept sweeps itself, once a second at most, when it has as many topics as
+    /// there may be.
+    ///
     /// # Cost
     ///
     /// One look at each topic, under the publisher's lock: call it every few seconds, not more often.
     pub fn sweep(&self) {
-        let now = Instant::now();
-        let idle = self.0.options.idle;
-        let mut state = self.0.state.lock();
-        let State {
-            topics, forgotten, ..
-        } = &mut *state;
-        topics.retain(|_, log| {
-            let mut log_state = log.state();
-            log_state.window.retain(now);
-            let stays = log.readers() > 0
-                || log_state.window.events() > 0
-                || now.duration_since(log_state.touched) < idle;
-            if !stays {
-                *forgotten = (*forgotten).max(log_state.window.floor());
-            }
-            stays
-        });
+        self.sweep_topics(&mut self.0.state.lock());
     }
 
     /// Ends every reader in good order: each gets what is left, then a jittered `retry:` and a clean
@@ -271,19 +257,18 @@ impl Hub {
     ///
     /// Once polled, the drain goes on whether or not it is awaited.
     pub async fn drain(&self, deadline: Duration) -> usize {
-        let logs: Vec<Log> = {
+        let (logs, tail): (Vec<Log>, u64) = {
             let mut state = self.0.state.lock();
             state.draining = true;
-            state.topics.values().cloned().collect()
+            (state.topics.values().cloned().collect(), self.tail().next)
         };
-        self.0.version.fetch_add(1, Ordering::Release);
         for log in logs {
-            log.close(End::Drained);
+            log.close_at(End::Drained, tail);
         }
-        let give_up = Instant::now() + deadline;
+        let begun = Instant::now();
         loop {
             let readers = self.readers();
-            if readers == 0 || Instant::now() >= give_up {
+            if readers == 0 || begun.elapsed() >= deadline {
                 return readers;
             }
             // A drain happens once in a process's life: looking beats a wake-up on every drop.
@@ -291,8 +276,21 @@ impl Hub {
         }
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.0.version.load(Ordering::Acquire)
+    fn sweep_topics(&self, state: &mut State) {
+        let now = Instant::now();
+        let idle = self.0.options.idle;
+        state.swept = Some(now);
+        state.topics.retain(|_, log| {
+            log.retain();
+            let log_state = log.state();
+            let stays = log.readers() > 0
+                || log_state.window.events() > 0
+                || now.duration_since(log_state.touched) < idle;
+            if !stays {
+                state.forgotten = state.forgotten.max(log_state.window.floor());
+            }
+            stays
+        });
     }
 
     /// The topic's log, made if there is room for it.
@@ -300,13 +298,18 @@ impl Hub {
         if let Some(log) = state.topics.get(name) {
             return Some(log.clone());
         }
-        if state.topics.len() >= self.0.options.topics {
+        let full = |state: &State| state.topics.len() >= self.0.options.topics;
+        let recently = |swept: Instant| swept.elapsed() < Duration::from_secs(1);
+        if full(state) && !state.swept.is_some_and(recently) {
+            self.sweep_topics(state);
+        }
+        if full(state) {
             return None;
         }
         // A topic of this name may have been here and gone: below `forgotten` nothing can be proven.
-        let log = Log::at(self.0.epoch, self.0.options.topic.clone(), state.forgotten);
+        let log = Log::at(self.0.epoch, &self.0.options.topic, state.forgotten);
         if state.draining {
-            log.close(End::Drained);
+            log.close_at(End::Drained, self.tail().next);
         }
         state.topics.insert(name.clone(), log.clone());
         Some(log)

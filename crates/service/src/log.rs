@@ -48,7 +48,7 @@ pub struct LogOptions {
 pub struct Retention {
     /// Bytes on the wire. Default 1 MiB. An event longer than this is refused.
     pub bytes: usize,
-    /// Number of events. Default 65,536.
+    /// Number of events, at least one. Default 65,536.
     pub events: usize,
     /// Age, to a tenth of a second. Default none.
     pub age: Option<Duration>,
@@ -124,6 +124,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) window: Window,
     pub(crate) end: Option<End>,
+    /// The place at which it did.
+    end_at: u64,
     /// When the last event came or the last reader left.
     pub(crate) touched: Instant,
 }
@@ -131,19 +133,24 @@ pub(crate) struct State {
 impl Log {
     /// An empty log of a new epoch, numbered from 0.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "options are made for the log"
+    )]
     pub fn new(options: LogOptions) -> Self {
-        Self::at(Epoch::random(), options, 0)
+        Self::at(Epoch::random(), &options, 0)
     }
 
     /// An empty log in which everything below `floor` counts as lost.
-    pub(crate) fn at(epoch: Epoch, options: LogOptions, floor: u64) -> Self {
+    pub(crate) fn at(epoch: Epoch, options: &LogOptions, floor: u64) -> Self {
         Self(Arc::new(Shared {
             epoch,
             overflow: options.overflow,
             version: AtomicU64::new(1),
             state: Mutex::new(State {
-                window: Window::new(epoch, &options, floor),
+                window: Window::new(epoch, options, floor),
                 end: None,
+                end_at: 0,
                 touched: Instant::now(),
             }),
             lanes: (0..wake::lanes()).map(|_| Lane::new()).collect(),
@@ -175,15 +182,16 @@ impl Log {
         let mut state = self.0.state.lock();
         let seq = state.window.appended();
         let appended = self.insert(&mut state, seq, event, key)?;
-        drop(state);
         if !appended.repeated {
+            self.raise();
+            drop(state);
             self.wake();
         }
         Ok(appended)
     }
 
-    /// Appends the event as number `seq` and raises the version; the caller wakes the readers when it
-    /// has let go of its locks.
+    /// Appends the event as number `seq`. Unless it was repeated, the caller raises the version and
+    /// then, when it has let go of its locks, wakes the readers.
     pub(crate) fn append_at(
         &self,
         seq: u64,
@@ -196,10 +204,22 @@ impl Log {
     /// Ends the log: readers get what is left, then the end. The first end counts.
     pub fn close(&self, end: End) {
         let mut state = self.0.state.lock();
-        state.end.get_or_insert(end);
-        self.raise();
+        let tail = state.tail();
+        let first = state.close(end, tail);
         drop(state);
-        self.wake();
+        if first {
+            self.raise();
+            self.wake();
+        }
+    }
+
+    /// Ends the log at `tail`, up to which its hub's numbering has come.
+    pub(crate) fn close_at(&self, end: End, tail: u64) {
+        let first = self.0.state.lock().close(end, tail);
+        if first {
+            self.raise();
+            self.wake();
+        }
     }
 
     /// How the log ended, if it has.
@@ -253,15 +273,36 @@ impl Log {
         self.0.readers.load(Ordering::Acquire)
     }
 
-    /// Drops what is older than the retention's age. Appending and reading do it too.
+    /// How many readers have read everything and wait, over all cores.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        self.0.lanes.iter().map(Lane::parked).sum()
+    }
+
+    /// Drops what is older than the retention's age. Appending and making a reader do it too.
     pub fn retain(&self) {
-        self.0.state.lock().window.retain(Instant::now());
+        let mut state = self.0.state.lock();
+        let floor = state.window.floor();
+        state.window.retain(Instant::now());
+        let dropped = state.window.floor() > floor;
+        drop(state);
+        if dropped {
+            for lane in &self.0.lanes {
+                lane.forget();
+            }
+        }
+    }
+
+    /// Says that there is something new, before those who wait for it are woken.
+    pub(crate) fn raise(&self) {
+        self.0.version.fetch_add(1, Ordering::Release);
     }
 
     /// Wakes every parked reader.
     pub(crate) fn wake(&self) {
+        let version = self.version();
         for lane in &self.0.lanes {
-            lane.wake();
+            lane.wake(version);
         }
     }
 
@@ -292,14 +333,6 @@ impl Log {
         }
     }
 
-    /// How many readers are parked, over all cores.
-    #[cfg(any(test, wellspring_loom))]
-    #[doc(hidden)]
-    #[must_use]
-    pub fn parked(&self) -> usize {
-        self.0.lanes.iter().map(Lane::parked).sum()
-    }
-
     fn insert(
         &self,
         state: &mut State,
@@ -308,11 +341,15 @@ impl Log {
         key: Option<&str>,
     ) -> Result<Appended, AppendError> {
         let epoch = self.0.epoch;
-        if let Some(seq) = key.and_then(|key| state.window.keyed(key)) {
-            return Ok(Appended {
-                position: Position { epoch, seq },
-                repeated: true,
-            });
+        if let Some(key) = key {
+            // What is too old to be read is too old to count as there.
+            state.window.retain(Instant::now());
+            if let Some(seq) = state.window.keyed(key) {
+                return Ok(Appended {
+                    position: Position { epoch, seq },
+                    repeated: true,
+                });
+            }
         }
         // A drained log takes events still: they were sent to us, and late readers may be told.
         if state.end.is_some_and(|end| end != End::Drained) {
@@ -320,20 +357,30 @@ impl Log {
         }
         state.window.append(seq, event, key)?;
         state.touched = Instant::now();
-        self.raise();
         Ok(Appended {
             position: Position { epoch, seq },
             repeated: false,
         })
     }
-
-    /// Under the state's lock, so that versions rise in the order of the changes.
-    fn raise(&self) {
-        self.0.version.fetch_add(1, Ordering::Release);
-    }
 }
 
 impl State {
+    /// Readers get what is below this number, and then the end. (A drained log goes on taking events:
+    /// a reader that waited for the last of them might wait for ever.)
+    pub(crate) fn limit(&self) -> u64 {
+        self.end.map_or(u64::MAX, |_| self.end_at)
+    }
+
+    /// Whether this was the first end.
+    fn close(&mut self, end: End, at: u64) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        self.end = Some(end);
+        self.end_at = at;
+        true
+    }
+
     /// The place after the newest event that ever was.
     pub(crate) fn tail(&self) -> u64 {
         let floor = self.window.floor();

@@ -121,6 +121,15 @@ pub fn query<'a>(request: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     form_urlencoded::parse(query.as_bytes()).find_map(|(key, value)| (key == name).then_some(value))
 }
 
+/// Whether `Accept` names `text/event-stream`, as every `EventSource` does and hardly anybody else.
+pub(crate) fn is_event_source(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .any(|range| range.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
 /// Whether `Accept` takes `text/event-stream` (RFC 9110, section 12.5.1): the most specific range
 /// that matches decides, and a weight of 0 refuses.
 fn accepts_event_stream(headers: &HeaderMap) -> bool {

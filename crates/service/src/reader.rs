@@ -82,6 +82,14 @@ impl Reader {
             Kind::Merged(_) => false,
         }
     }
+
+    /// Whether the first thing to come is a gap, because what was asked for is of no log of ours.
+    pub(crate) fn is_lost(&self) -> bool {
+        match &self.0 {
+            Kind::Log(reader) => reader.is_lost(),
+            Kind::Merged(reader) => reader.is_lost(),
+        }
+    }
 }
 
 impl From<LogReader> for Reader {
@@ -115,18 +123,20 @@ pub struct LogReader {
 
 /// A reader's place among the parked of its core.
 #[derive(Debug, Default)]
-pub(crate) struct Parking {
-    ticket: Option<Ticket>,
-    /// The waker that was parked, and the version at which it was: while neither changed, a poll that
-    /// finds nothing new need not lock anything (hyper polls a body three times per event).
-    parked: Option<(Waker, u64)>,
+pub(crate) struct Parking(Option<Parked>);
+
+#[derive(Debug)]
+struct Parked {
+    ticket: Ticket,
+    /// What was parked: another task's waker must take its place.
+    waker: Waker,
 }
 
 impl LogReader {
     pub(crate) fn new(log: Log, start: Start) -> Self {
         let tail = log.state().tail();
         let mut reader = Self::at(log, start, tail);
-        if reader.lost.is_none() {
+        if !reader.is_lost() {
             // A log of its own numbers its events without holes.
             reader.ordinal = Some(reader.next);
         }
@@ -145,12 +155,13 @@ impl LogReader {
             },
             state.window.floor(),
         );
+        let ordinal = state.window.given_before(next).filter(|_| lost.is_none());
         drop(state);
         log.join();
         Self {
             lane: wake::current_lane(),
             next,
-            ordinal: None,
+            ordinal,
             placed: false,
             seen: 0,
             parking: Parking::default(),
@@ -161,6 +172,9 @@ impl LogReader {
 
     /// What comes next, as a poll: see [`Reader::poll_next`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.parking.waits(self.log.lane(self.lane), cx.waker()) {
+            return Poll::Pending;
+        }
         loop {
             let version = self.log.version();
             if version != self.seen {
@@ -197,14 +211,17 @@ impl LogReader {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let state = self.log.state();
-        self.lost.is_none()
-            && state.end == Some(End::Complete)
-            && matches!(state.window.after(self.next, u64::MAX), Found::Tail)
+        !self.is_lost() && state.end == Some(End::Complete) && self.next >= state.limit()
+    }
+
+    /// Whether it must be told first that its continuity cannot be proven.
+    fn is_lost(&self) -> bool {
+        self.lost.is_some()
     }
 
     fn read(&mut self, version: u64) -> Option<Next> {
         let lane = self.log.lane(self.lane);
-        if self.lost.is_none()
+        if !self.is_lost()
             && let Some(shared) = lane.shared(self.next, version)
         {
             return Some(self.advance(shared));
@@ -225,7 +242,7 @@ impl LogReader {
             (Overflow::Latest, Some(last)) => self.next.max(last),
             _ => self.next,
         };
-        match state.window.after(next, u64::MAX) {
+        match state.window.after(next, state.limit()) {
             Found::Events {
                 bytes,
                 events,
@@ -240,6 +257,7 @@ impl LogReader {
                     events,
                     then,
                     ordinal,
+                    last: then == state.tail() && state.end.is_none(),
                 };
                 drop(state);
                 lane.share(&shared);
@@ -262,6 +280,9 @@ impl LogReader {
     }
 
     fn advance(&mut self, shared: Shared) -> Next {
+        if shared.last {
+            self.seen = shared.version;
+        }
         self.next = shared.then;
         self.ordinal = Some(shared.ordinal);
         self.placed = true;
@@ -281,9 +302,9 @@ impl LogReader {
     }
 
     fn park(&mut self, waker: &Waker) -> bool {
-        let log = &self.log;
+        let (log, seen) = (&self.log, self.seen);
         self.parking
-            .park(log.lane(self.lane), waker, self.seen, || log.version())
+            .park(log.lane(self.lane), waker, || log.version() == seen)
     }
 }
 
@@ -295,31 +316,44 @@ impl Drop for LogReader {
 }
 
 impl Parking {
-    /// Parks, unless the version is no longer the one up to which everything was `seen`.
+    /// Whether `waker` is parked and not yet taken: whatever has happened since, it will be woken.
+    ///
+    /// # Cost
+    ///
+    /// One atomic load. (hyper polls a body three times per event, and finds nothing twice.)
+    pub(crate) fn waits(&self, lane: &wake::Lane, waker: &Waker) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|parked| lane.holds(parked.ticket) && parked.waker.will_wake(waker))
+    }
+
+    /// Parks, unless `unchanged` says that there is something to read.
     pub(crate) fn park(
         &mut self,
         lane: &wake::Lane,
         waker: &Waker,
-        seen: u64,
-        version: impl Fn() -> u64,
+        unchanged: impl FnOnce() -> bool,
     ) -> bool {
-        // Wakers are taken only after the version rose: at the same version, this one is still in.
-        if let Some((parked, at)) = &self.parked
-            && *at == seen
-            && parked.will_wake(waker)
-        {
-            return version() == seen;
-        }
-        if !lane.park(waker, &mut self.ticket, || version() == seen) {
+        let held = self.0.as_ref().map(|parked| parked.ticket);
+        let Some(ticket) = lane.park(waker.clone(), held, unchanged) else {
             return false;
+        };
+        match &mut self.0 {
+            Some(parked) => {
+                parked.ticket = ticket;
+                parked.waker.clone_from(waker);
+            }
+            None => {
+                let waker = waker.clone();
+                self.0 = Some(Parked { ticket, waker });
+            }
         }
-        self.parked = Some((waker.clone(), seen));
         true
     }
 
     pub(crate) fn leave(&mut self, lane: &wake::Lane) {
-        if let Some(ticket) = self.ticket.take() {
-            lane.leave(ticket);
+        if let Some(parked) = self.0.take() {
+            lane.leave(parked.ticket);
         }
     }
 }

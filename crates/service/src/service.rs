@@ -3,15 +3,20 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::body::{EventBody, StreamOptions};
 use crate::hub::{Hub, SubscribeError, TopicName};
-use crate::negotiate::{LAST_EVENT_ID, Refusal, check_host, check_subscribe, last_event_id};
+use crate::negotiate::{
+    LAST_EVENT_ID, Refusal, check_host, check_subscribe, is_event_source, last_event_id,
+};
 use crate::position::Start;
 use crate::reader::Reader;
 
@@ -29,6 +34,8 @@ use crate::reader::Reader;
 /// | another method | 405 with `Allow` |
 /// | no `Host`, or two; a bad topic | 400 |
 /// | no topic | 404 |
+/// | one topic more than the hub has room for, by an `EventSource` | 200, `retry:` and a clean end: any other status would keep it away for good |
+/// | the same, by another client | 503 with `Retry-After` |
 #[derive(Debug, Clone)]
 pub struct SseService {
     hub: Hub,
@@ -52,12 +59,44 @@ impl SseService {
         self
     }
 
+    fn respond(&self, request: &Parts) -> Response<EventBody> {
+        match self.answer(request) {
+            Ok(response) => response,
+            Err(Refusal::Subscribe(SubscribeError::TooManyTopics { .. }))
+                if is_event_source(&request.headers) =>
+            {
+                event_stream(EventBody::full(
+                    self.options.retry_line().unwrap_or_default(),
+                ))
+            }
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
     fn answer(&self, request: &Parts) -> Result<Response<EventBody>, Refusal> {
         check_host(request)?;
+        check_subscribe(request)?;
         let topics = topics(request)?;
         subscribe(request, (*self.options).clone(), Start::Tail, |start| {
             self.hub.subscribe(&topics, start)
         })
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<EventBody> {
+        let mut response = plain(refusal.status(), &format!("{refusal}\n"));
+        let headers = response.headers_mut();
+        match refusal.status() {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let latest = self.options.retry.as_ref().map(|retry| *retry.end());
+                let seconds = latest.map_or(1, |latest| latest.as_secs().max(1));
+                headers.insert(RETRY_AFTER, seconds.into());
+            }
+            _ => {}
+        }
+        response
     }
 }
 
@@ -81,15 +120,19 @@ pub fn subscribe(
         // The one answer after which an `EventSource` does not come back (WHATWG HTML, 9.2.3).
         return Ok(plain(StatusCode::NO_CONTENT, ""));
     }
-    let id = reader.cursor().id();
+    // A reader whose continuity is lost learns from its `gap` where it stands, and not before: a client
+    // that was cut before the gap and came back with an id of ours would never be told.
+    let id = (!reader.is_lost()).then(|| reader.cursor().id());
     let body = match request.method {
         Method::HEAD => EventBody::full(""),
         _ => EventBody::new(reader, options),
     };
     let mut response = event_stream(body);
-    let id =
-        HeaderValue::from_str(id.as_str()).expect("a cursor is ASCII without control characters");
-    response.headers_mut().insert(LAST_EVENT_ID, id);
+    if let Some(id) = id {
+        let id = HeaderValue::from_str(id.as_str())
+            .expect("a cursor is ASCII without control characters");
+        response.headers_mut().insert(LAST_EVENT_ID, id);
+    }
     Ok(response)
 }
 
@@ -118,9 +161,22 @@ impl<B> hyper::service::Service<Request<B>> for SseService {
 
     fn call(&self, request: Request<B>) -> Self::Future {
         let (parts, _) = request.into_parts();
-        ready(Ok(self
-            .answer(&parts)
-            .unwrap_or_else(|refusal| refuse(&refusal))))
+        ready(Ok(self.respond(&parts)))
+    }
+}
+
+/// The same for axum and everything else that is built on tower: `Router::nest_service("/events", …)`.
+impl<B> tower_service::Service<Request<B>> for SseService {
+    type Response = Response<EventBody>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        hyper::service::Service::call(self, request)
     }
 }
 
@@ -142,16 +198,6 @@ fn topics(request: &Parts) -> Result<Vec<TopicName>, Refusal> {
         return Err(Refusal::NoTopic);
     }
     Ok(topics)
-}
-
-fn refuse(refusal: &Refusal) -> Response<EventBody> {
-    let mut response = plain(refusal.status(), &format!("{refusal}\n"));
-    if *refusal == Refusal::Method {
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
 }
 
 fn plain(status: StatusCode, text: &str) -> Response<EventBody> {

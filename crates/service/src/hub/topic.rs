@@ -5,7 +5,7 @@ use std::{borrow::Borrow, fmt};
 
 use thiserror::Error;
 
-/// The name of a topic: 1 to 256 bytes of UTF-8 without control characters. Cheap to clone.
+/// The name of a topic: 1 to 256 bytes of UTF-8 without control characters and U+FFFD. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(Arc<str>);
 
@@ -21,6 +21,13 @@ pub enum InvalidTopic {
     TooLong {
         /// How long it is.
         bytes: usize,
+    },
+    /// It holds U+FFFD, which is what decoders make of bytes that are not UTF-8: such input is refused,
+    /// never repaired.
+    #[error("a topic's name is UTF-8, and this one was not at byte {offset}")]
+    NotUtf8 {
+        /// Where the first U+FFFD is.
+        offset: usize,
     },
     /// It holds a control character.
     #[error("a topic's name holds no control characters, this one has U+{:04X} at byte {offset}", u32::from(*character))]
@@ -50,6 +57,9 @@ impl TopicName {
         }
         if let Some((offset, character)) = name.char_indices().find(|(_, c)| c.is_control()) {
             return Err(InvalidTopic::Control { character, offset });
+        }
+        if let Some(offset) = name.find(char::REPLACEMENT_CHARACTER) {
+            return Err(InvalidTopic::NotUtf8 { offset });
         }
         Ok(Self(name.into()))
     }
@@ -99,5 +109,9 @@ mod tests {
             Err(InvalidTopic::TooLong { bytes: 257 })
         );
         assert!(TopicName::new(&"x".repeat(256)).is_ok());
+        assert_eq!(
+            TopicName::new(&String::from_utf8_lossy(b"caf\xe9")),
+            Err(InvalidTopic::NotUtf8 { offset: 3 })
+        );
     }
 }

@@ -93,9 +93,11 @@ impl Window {
     const LONGEST: usize = u32::MAX as usize - Self::SEGMENT;
 
     pub(crate) fn new(epoch: Epoch, options: &LogOptions, floor: u64) -> Self {
+        // A log that kept nothing would have nothing to hand to anyone.
+        let events = options.retention.events.max(1);
         Self {
             epoch,
-            retention: options.retention.clone(),
+            retention: options.retention.clone().with_events(events),
             ids: options.ids,
             sealed: VecDeque::new(),
             open: Segment::new(0),
@@ -133,7 +135,7 @@ impl Window {
         if !self.open.entries.is_empty() && self.open.bytes.len() + len > self.segment_size() {
             self.seal();
         }
-        self.open.bytes.reserve(len);
+        self.open.make_room(len, self.segment_size());
         event.encode(&mut self.open.bytes);
         let end = self.open.bytes.len() as u32;
         let now = Instant::now();
@@ -214,16 +216,14 @@ impl Window {
 
     /// The first number at or above `next` that is there.
     pub(crate) fn first_from(&self, next: u64) -> Option<u64> {
-        let next = next.max(self.floor);
-        let segment = self
-            .sealed
-            .partition_point(|segment| segment.last().is_some_and(|last| last < next));
-        let entries = self
-            .sealed
-            .get(segment)
-            .map_or(&self.open.entries, |segment| &segment.entries);
-        let entry = entries.partition_point(|entry| entry.seq < next);
+        let (_, entries, entry) = self.find(next.max(self.floor));
         entries.get(entry).map(|entry| entry.seq)
+    }
+
+    /// How many events the log was given below number `next`, if all of them from there on are there.
+    pub(crate) fn given_before(&self, next: u64) -> Option<u64> {
+        let (base, _, entry) = self.find(next);
+        (next >= self.floor).then_some(base + entry as u64)
     }
 
     pub(crate) fn events(&self) -> usize {
@@ -241,12 +241,30 @@ impl Window {
 
     fn seal(&mut self) {
         let next = Segment::new(self.appended());
-        let full = std::mem::replace(&mut self.open, next);
+        let mut full = std::mem::replace(&mut self.open, next);
+        full.entries.shrink_to_fit();
         self.sealed.push_back(Segment {
             base: full.base,
             bytes: Bytes::from(full.bytes),
             entries: full.entries,
         });
+    }
+
+    /// The segment in which `next` is or would be: its base and its entries, and the first entry that
+    /// is not below.
+    fn find(&self, next: u64) -> (u64, &[Entry], usize) {
+        let segment = self
+            .sealed
+            .partition_point(|segment| segment.last().is_some_and(|last| last < next));
+        let (base, entries) = match self.sealed.get(segment) {
+            Some(segment) => (segment.base, &segment.entries),
+            None => (self.open.base, &self.open.entries),
+        };
+        (
+            base,
+            entries,
+            entries.partition_point(|entry| entry.seq < next),
+        )
     }
 
     fn front(&self) -> Option<Entry> {
@@ -276,6 +294,11 @@ impl Window {
             if let Some((_, key)) = self.keyed.pop_front() {
                 self.keys.remove(&key);
             }
+        }
+        if self.events == 0 {
+            // Room for what is gone would stay as long as the log.
+            self.keys = HashMap::new();
+            self.keyed = VecDeque::new();
         }
     }
 
@@ -334,6 +357,16 @@ impl Segment<Vec<u8>> {
             base,
             bytes: Vec::new(),
             entries: Vec::new(),
+        }
+    }
+
+    /// Makes room for `len` more bytes: doubling, but not beyond what a full segment holds. (A `Vec`
+    /// left to itself ends up at up to twice that, and a sealed segment keeps what it has.)
+    fn make_room(&mut self, len: usize, full: usize) {
+        let needed = self.bytes.len() + len;
+        if needed > self.bytes.capacity() {
+            let room = (self.bytes.capacity() * 2).min(full).max(needed);
+            self.bytes.reserve_exact(room - self.bytes.len());
         }
     }
 }

@@ -22,8 +22,8 @@ pub(crate) struct MergedReader {
     lane: usize,
     next: u64,
     placed: bool,
-    /// The hub's version up to which everything has been read.
-    seen: u64,
+    /// Whether there was nothing to read, up to each topic's `seen`.
+    caught_up: bool,
     lost: Option<Box<str>>,
 }
 
@@ -32,6 +32,10 @@ struct Subscribed {
     log: Log,
     /// The loss below this number is known to the reader: told in a gap, or never asked for.
     told: u64,
+    /// What the topic had lost when it was last looked at.
+    floor: u64,
+    /// The log's version when it was last looked at.
+    seen: u64,
     parking: Parking,
 }
 
@@ -41,6 +45,8 @@ struct Standing {
     nearest: Option<usize>,
     /// Up to where that topic may be read before another one has its turn.
     limit: u64,
+    /// Everything below this number is in place.
+    tail: u64,
     first: Option<u64>,
     last: Option<u64>,
     evicted: bool,
@@ -55,14 +61,12 @@ impl MergedReader {
         let (next, lost) = place(start, hub.tail(), 0);
         let topics = logs.into_iter().map(|log| {
             log.join();
-            let told = if earliest {
-                log.state().window.floor()
-            } else {
-                0
-            };
+            let floor = log.state().window.floor();
             Subscribed {
                 log,
-                told,
+                told: if earliest { floor } else { 0 },
+                floor,
+                seen: 0,
                 parking: Parking::default(),
             }
         });
@@ -71,31 +75,40 @@ impl MergedReader {
             lane: wake::current_lane(),
             next,
             placed: false,
-            seen: 0,
+            caught_up: false,
             lost,
             hub,
         }
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let (lane, waker) = (self.lane, cx.waker());
+        let mut topics = self.topics.iter();
+        if topics.all(|topic| topic.parking.waits(topic.log.lane(lane), waker)) {
+            return Poll::Pending;
+        }
         loop {
-            let version = self.hub.version();
-            if version != self.seen {
-                if let Some(next) = self.read() {
-                    return Poll::Ready(next);
-                }
-                self.seen = version;
+            if self.has_news()
+                && let Some(next) = self.read()
+            {
+                return Poll::Ready(next);
             }
-            let (hub, lane, seen) = (&self.hub, self.lane, self.seen);
+            // Each against the version of its own log: what is published elsewhere in the hub neither
+            // wakes this reader nor keeps it from parking.
             let parked = self.topics.iter_mut().all(|topic| {
+                let (log, seen) = (&topic.log, topic.seen);
                 topic
                     .parking
-                    .park(topic.log.lane(lane), cx.waker(), seen, || hub.version())
+                    .park(log.lane(lane), waker, || log.version() == seen)
             });
             if parked {
                 return Poll::Pending;
             }
         }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some()
     }
 
     pub(crate) fn cursor(&self) -> Cursor {
@@ -105,26 +118,17 @@ impl MergedReader {
         }
     }
 
+    fn has_news(&self) -> bool {
+        let changed = |topic: &Subscribed| topic.log.version() != topic.seen;
+        !self.caught_up || self.topics.iter().any(changed)
+    }
+
     fn read(&mut self) -> Option<Next> {
+        self.caught_up = false;
         loop {
-            let published = self.hub.tail().next;
-            let standing = self.standing(published);
+            let standing = self.look();
             if let Some(requested) = self.lost.take() {
-                return Some(self.tell(GapReason::Epoch, requested.into(), &standing, published));
-            }
-            if standing.evicted && standing.overflow != Overflow::Latest {
-                let requested = self.cursor().to_string();
-                if !self.placed {
-                    return Some(self.tell(GapReason::Evicted, requested, &standing, published));
-                }
-                if standing.overflow == Overflow::Disconnect {
-                    return Some(Next::End(End::Overflow));
-                }
-                let jump = Standing {
-                    first: None,
-                    ..standing
-                };
-                return Some(self.tell(GapReason::Overflow, requested, &jump, published));
+                return Some(self.tell(GapReason::Epoch, requested.into(), &standing));
             }
             if standing.overflow == Overflow::Latest
                 && let Some(last) = standing.last.filter(|last| *last > self.next)
@@ -132,7 +136,20 @@ impl MergedReader {
                 self.skip_to(last);
                 continue;
             }
+            if standing.evicted {
+                let requested = self.cursor().to_string();
+                let reason = match standing.overflow {
+                    _ if !self.placed => GapReason::Evicted,
+                    Overflow::Disconnect => return Some(Next::End(End::Overflow)),
+                    Overflow::Skip => GapReason::Overflow,
+                    // Everything has gone: there is no newest event to jump to.
+                    Overflow::Latest => GapReason::Evicted,
+                };
+                let first = standing.first.filter(|_| reason == GapReason::Evicted);
+                return Some(self.tell(reason, requested, &Standing { first, ..standing }));
+            }
             let (Some(nearest), Some(first)) = (standing.nearest, standing.first) else {
+                self.caught_up = standing.end.is_none();
                 return standing.end.map(Next::End);
             };
             let state = self.topics[nearest].log.state();
@@ -152,22 +169,34 @@ impl MergedReader {
         }
     }
 
-    fn standing(&self, published: u64) -> Standing {
+    /// How the topics stand. Their versions come first: what has risen to one of them is published.
+    fn look(&mut self) -> Standing {
+        for topic in &mut self.topics {
+            topic.seen = topic.log.version();
+        }
+        let published = self.hub.tail().next;
+        let end = self.topics.iter().find_map(|topic| {
+            let state = topic.log.state();
+            state.end.map(|end| (end, state.limit()))
+        });
+        // One hub drains all its topics at the same place.
+        let tail = end.map_or(published, |(_, limit)| published.min(limit));
         let mut standing = Standing {
             nearest: None,
-            limit: published,
+            limit: tail,
+            tail,
             first: None,
             last: None,
             evicted: false,
             overflow: Overflow::default(),
-            end: None,
+            end: end.map(|(end, _)| end),
         };
-        for (index, topic) in self.topics.iter().enumerate() {
+        for (index, topic) in self.topics.iter_mut().enumerate() {
             let state = topic.log.state();
+            topic.floor = state.window.floor();
             standing.overflow = topic.log.overflow();
-            standing.end = standing.end.or(state.end);
-            standing.evicted |= self.next.max(topic.told) < state.window.floor();
-            let visible = |seq: &u64| *seq < published;
+            standing.evicted |= self.next.max(topic.told) < topic.floor;
+            let visible = |seq: &u64| *seq < tail;
             standing.last = standing.last.max(state.window.last().filter(visible));
             let Some(first) = state.window.first_from(self.next).filter(visible) else {
                 continue;
@@ -186,13 +215,7 @@ impl MergedReader {
         standing
     }
 
-    fn tell(
-        &mut self,
-        reason: GapReason,
-        requested: String,
-        standing: &Standing,
-        tail: u64,
-    ) -> Next {
+    fn tell(&mut self, reason: GapReason, requested: String, standing: &Standing) -> Next {
         let epoch = self.hub.epoch();
         let position = |seq| Position { epoch, seq };
         let gap = Gap {
@@ -200,7 +223,7 @@ impl MergedReader {
             requested,
             on: Cursor {
                 epoch,
-                next: standing.first.unwrap_or(tail),
+                next: standing.first.unwrap_or(standing.tail),
             },
             first: standing.first.map(position),
             last: standing.last.map(position),
@@ -211,10 +234,12 @@ impl MergedReader {
         Next::Gap(gap)
     }
 
+    /// Goes on with number `next`, and takes what was lost when the topics were last looked at (not
+    /// what they may have lost since) for told.
     fn skip_to(&mut self, next: u64) {
         self.next = next;
         for topic in &mut self.topics {
-            topic.told = topic.log.state().window.floor();
+            topic.told = topic.floor;
         }
     }
 }
