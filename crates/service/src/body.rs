@@ -291,3 +291,6 @@ impl Default for Delivered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

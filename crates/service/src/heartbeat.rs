@@ -92,3 +92,6 @@ impl Heartbeat {
 fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::rng().random_range(0.75..=1.0))
 }
+
+#[cfg(test)]
+mod tests;

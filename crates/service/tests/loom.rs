@@ -159,8 +159,9 @@ fn publishers_of_two_topics_against_one_reader() {
 fn drain_against_park() {
     model(|| {
         let hub = Hub::default();
-        let topics = ["a", "b"].map(|name| TopicName::new(name).unwrap());
-        let mut reader = hub.subscribe(&topics, Start::Tail).unwrap();
+        // One topic: those of a hub lie in a hash map, whose order differs from run to run.
+        let topic = TopicName::new("a").unwrap();
+        let mut reader = hub.subscribe(&[topic], Start::Tail).unwrap();
         let draining = {
             let hub = hub.clone();
             thread::spawn(move || {

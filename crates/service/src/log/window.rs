@@ -407,3 +407,6 @@ impl<B> Segment<B> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
