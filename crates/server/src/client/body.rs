@@ -1,17 +1,21 @@
 //! What a request carries: nothing, bytes that are there, or chunks that come.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::channel::{Channel, Sender};
+use http_body::{Body, Frame};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
+use tokio::sync::mpsc;
 
 /// The body of any request of ours.
 pub(crate) type ClientBody = BoxBody<Bytes, Infallible>;
 
-/// The end of a [`chunks`] body into which its producer writes. Dropping it ends the body in good order.
-pub(crate) type Chunks = Sender<Bytes>;
+/// The end of a [`chunks`] body into which its producer writes. Dropping it ends the body in good order; writing fails
+/// when the request is over.
+pub(crate) type Chunks = mpsc::Sender<Bytes>;
 
 /// No body.
 pub(crate) fn empty() -> ClientBody {
@@ -29,6 +33,24 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> ClientBody {
 ///
 /// When `room` is 0.
 pub(crate) fn chunks(room: usize) -> (Chunks, ClientBody) {
-    let (sender, body) = Channel::new(room);
-    (sender, body.boxed())
+    let (sender, receiver) = mpsc::channel(room);
+    (sender, Chunked(receiver).boxed())
+}
+
+/// Not http-body-util's channel: that one looks for an abort after it found no frame, and so may lose the last frame
+/// of a producer on another thread.
+struct Chunked(mpsc::Receiver<Bytes>);
+
+impl Body for Chunked {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .poll_recv(context)
+            .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
 }

@@ -28,7 +28,15 @@ pub(crate) enum ClientError {
         /// What is wrong with it, and what to do where something can be done.
         reason: String,
     },
-    /// The connection stood and broke before the response began.
+    /// Somebody answers there, but speaks something else. Trying again will not help.
+    #[error("{peer} does not speak {expected}")]
+    Protocol {
+        /// Host and port.
+        peer: String,
+        /// What it should speak, and what to check.
+        expected: &'static str,
+    },
+    /// The connection stood and broke before the response was complete.
     #[error("the connection to {peer} broke: {reason}")]
     Broken {
         /// Host and port.
@@ -50,11 +58,22 @@ impl ClientError {
                 reason: certificate_fault(fault),
             };
         }
+        if let Some(expected) = missed_protocol(cause) {
+            return Self::Protocol { peer, expected };
+        }
         let reason = reason(cause);
         if error.is_connect() {
             Self::Connect { peer, reason }
         } else {
             Self::Broken { peer, reason }
+        }
+    }
+
+    /// The connection broke in the middle of a response's body.
+    pub(crate) fn in_body(url: &Uri, error: &(dyn Error + 'static)) -> Self {
+        Self::Broken {
+            peer: peer(url),
+            reason: reason(cause(error)),
         }
     }
 
@@ -64,11 +83,6 @@ impl ClientError {
             reason: format!("no answer within {} s", after.as_secs()),
         }
     }
-}
-
-/// What broke a body that was being read, without the layers that carried the news.
-pub(crate) fn broken_body(error: &hyper::Error) -> String {
-    reason(cause(error))
 }
 
 /// Host and port, the port also where the URL leaves it to the scheme.
@@ -107,22 +121,25 @@ fn reason(cause: &(dyn Error + 'static)) -> String {
             _ => without_code(&error.to_string()),
         };
     }
+    match cause.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_incomplete_message() => {
+            "the server closed it in the middle of an answer".to_owned()
+        }
+        _ => cause.to_string(),
+    }
+}
+
+/// What the peer should speak, when it is that which went wrong.
+fn missed_protocol(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     match cause.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "it does not speak TLS (is it an http:// address?)".to_owned()
-        }
+        Some(rustls::Error::InvalidMessage(_)) => Some("TLS (is it an http:// address?)"),
         Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
-            "it speaks neither HTTP/2 nor HTTP/1.1".to_owned()
+            Some("HTTP/2 or HTTP/1.1")
         }
-        _ => match cause.downcast_ref::<hyper::Error>() {
-            Some(error) if error.is_parse() => {
-                "it does not speak HTTP (is it an https:// address?)".to_owned()
-            }
-            Some(error) if error.is_incomplete_message() => {
-                "the server closed it in the middle of an answer".to_owned()
-            }
-            _ => cause.to_string(),
-        },
+        _ => cause
+            .downcast_ref::<hyper::Error>()
+            .filter(|error| error.is_parse())
+            .map(|_| "HTTP (is it an https:// address?)"),
     }
 }
 

@@ -77,15 +77,15 @@ impl Server {
     }
 
     fn believed(&self) -> HttpClient {
-        client(Trust {
+        client(&Trust {
             authority: Some(self.certificates.path().join("ca.pem")),
             insecure: false,
         })
     }
 }
 
-fn client(trust: Trust) -> HttpClient {
-    HttpClient::new(&trust).unwrap()
+fn client(trust: &Trust) -> HttpClient {
+    HttpClient::new(trust).unwrap()
 }
 
 fn post(url: impl std::fmt::Display, body: ClientBody) -> Request<ClientBody> {
@@ -132,10 +132,10 @@ async fn chunks_are_on_the_wire_as_soon_as_they_are_written() {
         format!("http://{}/", server.plain),
         format!("https://{}/", server.tls),
     ] {
-        let (mut chunks, body) = chunks(1);
+        let (chunks, body) = chunks(1);
         let mut echo = client.send(post(url, body)).await.unwrap().into_body();
         for chunk in ["one", "two", "three"] {
-            chunks.send_data(chunk.into()).await.unwrap();
+            chunks.send(chunk.into()).await.unwrap();
             let frame = tokio::time::timeout(Duration::from_secs(10), echo.frame());
             let frame = frame.await.expect("an echo before the body ends").unwrap();
             assert_eq!(frame.unwrap().into_data().unwrap(), chunk);
@@ -158,7 +158,7 @@ async fn a_redirect_is_not_followed() {
 async fn a_certificate_is_believed_when_somebody_vouches_for_it() {
     let server = Server::start();
     let url = format!("https://{}/", server.tls);
-    let stranger = refused(&client(Trust::default()), &url).await;
+    let stranger = refused(&client(&Trust::default()), &url).await;
     assert_eq!(
         stranger,
         format!(
@@ -166,7 +166,7 @@ async fn a_certificate_is_believed_when_somebody_vouches_for_it() {
             server.tls
         )
     );
-    let insecure = client(Trust {
+    let insecure = client(&Trust {
         insecure: true,
         ..Trust::default()
     });
@@ -178,14 +178,14 @@ async fn a_certificate_is_believed_when_somebody_vouches_for_it() {
 async fn a_closed_port_is_named() {
     let closed = TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
     assert_eq!(
-        refused(&client(Trust::default()), format!("http://{closed}/")).await,
+        refused(&client(&Trust::default()), format!("http://{closed}/")).await,
         format!("cannot connect to {closed}: connection refused (is the server running?)")
     );
 }
 
 #[tokio::test]
 async fn an_unknown_host_is_named() {
-    let line = refused(&client(Trust::default()), "http://nowhere.invalid/").await;
+    let line = refused(&client(&Trust::default()), "http://nowhere.invalid/").await;
     assert!(
         line.starts_with("cannot connect to nowhere.invalid:80: "),
         "{line}"
@@ -200,13 +200,17 @@ async fn the_wrong_scheme_is_suspected() {
     assert_eq!(
         refused(&client, format!("https://{}/", server.plain)).await,
         format!(
-            "cannot connect to {}: it does not speak TLS (is it an http:// address?)",
+            "{} does not speak TLS (is it an http:// address?)",
             server.plain
         )
     );
-    let line = refused(&client, format!("http://{}/", server.tls)).await;
-    let begin = format!("the connection to {} broke: ", server.tls);
-    assert!(line.starts_with(&begin), "{line}");
+    assert_eq!(
+        refused(&client, format!("http://{}/", server.tls)).await,
+        format!(
+            "{} does not speak HTTP (is it an https:// address?)",
+            server.tls
+        )
+    );
 }
 
 #[tokio::test]
@@ -214,7 +218,7 @@ async fn a_handshake_that_nobody_answers_ends_in_time() {
     // Connections are taken up by the kernel, and nobody says a word.
     let silent = TcpListener::bind(LOCAL).unwrap();
     let address = silent.local_addr().unwrap();
-    let client = client(Trust::default());
+    let client = client(&Trust::default());
     tokio::time::pause();
     let url = format!("https://{address}/");
     assert_eq!(

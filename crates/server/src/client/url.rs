@@ -5,11 +5,13 @@ use std::str::FromStr;
 
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 use thiserror::Error;
 
 /// The address of a server, below which its routes are: `http://` or `https://`, a host, perhaps a path under which a
 /// proxy keeps it; no query.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct ServerUrl(String);
 
 /// The text is no address of a server.
@@ -44,6 +46,14 @@ impl FromStr for ServerUrl {
         } else {
             Err(NoServerUrl)
         }
+    }
+}
+
+impl TryFrom<String> for ServerUrl {
+    type Error = NoServerUrl;
+
+    fn try_from(text: String) -> Result<Self, NoServerUrl> {
+        text.parse()
     }
 }
 
