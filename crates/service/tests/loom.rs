@@ -76,13 +76,17 @@ fn drop_against_wake() {
 
         let leaver = thread::spawn(move || drop(leaving));
         append(&log, "a");
+        // It parks again, perhaps in the place of the one that is leaving.
+        assert!(here.poll(&mut staying).is_ready() && here.poll(&mut staying).is_pending());
         leaver.join().unwrap();
 
-        assert_eq!((log.readers(), log.parked()), (1, 0));
+        assert_eq!((log.readers(), log.parked()), (1, 1));
         assert_eq!(here.woken(), 1);
         assert!(gone.woken() <= 1);
         append(&log, "b");
+        assert_eq!(here.woken(), 2);
         assert!(gone.woken() <= 1, "woken after it had gone");
+        assert!(here.poll(&mut staying).is_ready() && here.poll(&mut staying).is_pending());
         drop(staying);
         assert_eq!((log.readers(), log.parked()), (0, 0));
     });

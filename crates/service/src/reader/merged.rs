@@ -45,7 +45,8 @@ struct Standing {
     nearest: Option<usize>,
     /// Up to where that topic may be read before another one has its turn.
     limit: u64,
-    /// Everything below this number is in place.
+    /// Where one goes on who skips everything that is there: the tail, or what was evicted beyond it
+    /// while the topics were looked at one by one.
     tail: u64,
     first: Option<u64>,
     last: Option<u64>,
@@ -194,6 +195,7 @@ impl MergedReader {
         for (index, topic) in self.topics.iter_mut().enumerate() {
             let state = topic.log.state();
             topic.floor = state.window.floor();
+            standing.tail = standing.tail.max(topic.floor);
             standing.overflow = topic.log.overflow();
             standing.evicted |= self.next.max(topic.told) < topic.floor;
             let visible = |seq: &u64| *seq < tail;
