@@ -1,0 +1,294 @@
+//! Which request goes where.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::header::{ETAG, HeaderName, IF_NONE_MATCH};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body::Body;
+use hyper::service::Service;
+use matchit::Router;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+use wellspring::{Hub, HubOptions, Start, TopicName, check_host, subscribe};
+use wellspring_front::{Application, Connection, Ended, RequestBody};
+
+use crate::answer::{self, Answer, AnswerBody};
+use crate::chat;
+use crate::client::TrustError;
+use crate::config::Config;
+use crate::demo;
+use crate::dialect::Dialect;
+use crate::ledger::Ledger;
+use crate::pages;
+use crate::playground::Cuts;
+use crate::problem::Problem;
+use crate::runs::Runs;
+use crate::stream;
+use crate::topics;
+use crate::upstream::Upstream;
+
+/// The program behind its listeners: one for all cores.
+#[derive(Debug)]
+pub(crate) struct Program {
+    hub: Hub,
+    runs: Runs,
+    upstream: Option<Upstream>,
+    cuts: Cuts,
+    routes: Router<Route>,
+    config: Config,
+    draining: AtomicBool,
+}
+
+/// The program as one connection sees it.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    program: Arc<Program>,
+    ledger: Arc<Ledger>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Chat,
+    Cut,
+    Health,
+    Models,
+    Ready,
+    RunEvents,
+    Topic,
+    Topics,
+}
+
+/// What is served where. Anything else may be a page.
+const ROUTES: [(&str, Route); 8] = [
+    ("/topics", Route::Topics),
+    ("/topics/{*topic}", Route::Topic),
+    ("/v1/chat/completions", Route::Chat),
+    ("/v1/models", Route::Models),
+    ("/v1/runs/{run}/events", Route::RunEvents),
+    ("/playground/cuts/{token}", Route::Cut),
+    ("/healthz", Route::Health),
+    ("/readyz", Route::Ready),
+];
+
+impl Program {
+    /// # Errors
+    ///
+    /// When the upstream's certificate authority cannot be read.
+    pub(crate) fn new(config: Config) -> Result<Self, TrustError> {
+        let mut routes = Router::new();
+        for (path, route) in ROUTES {
+            routes
+                .insert(path, route)
+                .expect("the routes do not overlap");
+        }
+        Ok(Self {
+            hub: Hub::new(HubOptions::default().with_topic(config.topic.clone())),
+            runs: Runs::new(config.run_age),
+            upstream: config.upstream.as_ref().map(Upstream::new).transpose()?,
+            cuts: Cuts::default(),
+            routes,
+            config,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Forgets what is too old. Call it every few seconds.
+    pub(crate) fn sweep(&self) {
+        self.hub.sweep();
+        self.runs.sweep();
+    }
+
+    /// From now on the program is not ready for more.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    async fn answer<B: Body<Data = Bytes>>(
+        &self,
+        ledger: &Arc<Ledger>,
+        request: Parts,
+        body: B,
+    ) -> Answer {
+        if let Err(refusal) = check_host(&request) {
+            return Problem::from(refusal).into_answer();
+        }
+        let request = &request;
+        let Ok(matched) = self.routes.at(request.uri.path()) else {
+            return page(request);
+        };
+        // Of each route at most one part of the path varies.
+        let part = match matched.params.iter().next() {
+            Some((_, part)) => match percent_decode_str(part).decode_utf8() {
+                Ok(part) => part,
+                Err(_) => return Problem::bad_request("the path is not UTF-8").into_answer(),
+            },
+            None => "".into(),
+        };
+        match (*matched.value, &request.method) {
+            (Route::Topic, &Method::POST) => match TopicName::new(&part) {
+                Ok(topic) => {
+                    topics::publish(&self.hub, topic, self.config.event_bytes, request, body).await
+                }
+                Err(error) => Problem::bad_request(error.to_string()).into_answer(),
+            },
+            (Route::Topic, &Method::GET | &Method::HEAD) => match TopicName::new(&part) {
+                Ok(topic) => self.read_topics(ledger, request, &[topic]),
+                Err(error) => Problem::bad_request(error.to_string()).into_answer(),
+            },
+            (Route::Topic, _) => Problem::method("GET, HEAD, POST").into_answer(),
+            (Route::Topics, _) => match topics::named(request) {
+                Ok(topics) => self.read_topics(ledger, request, &topics),
+                Err(problem) => problem.into_answer(),
+            },
+            (Route::RunEvents, _) => self.read_run(ledger, request, &part),
+            (Route::Chat, &Method::POST) => self.chat(ledger, request, body).await,
+            (Route::Chat, _) => Problem::method("POST").into_answer(),
+            (Route::Cut, &Method::POST) => self.cuts.cut(&part),
+            (Route::Cut, _) => Problem::method("POST").into_answer(),
+            (Route::Health, _) => reading(request, || {
+                answer::bytes(StatusCode::OK, "text/plain", "ok\n")
+            }),
+            (Route::Ready, _) => reading(request, || self.ready()),
+            (Route::Models, _) => reading(request, models),
+        }
+    }
+
+    fn read_topics(&self, ledger: &Arc<Ledger>, request: &Parts, topics: &[TopicName]) -> Answer {
+        let options = stream::options(request, self.config.heartbeat);
+        match topics::read(&self.hub, request, topics, options) {
+            Ok(response) => {
+                let names = topics.iter().map(TopicName::as_str);
+                stream::send(request, response, ledger, &self.cuts, names)
+            }
+            Err(refusal) => Problem::from(refusal).into_answer(),
+        }
+    }
+
+    fn read_run(&self, ledger: &Arc<Ledger>, request: &Parts, id: &str) -> Answer {
+        let Some(run) = self.runs.find(id) else {
+            return Problem::not_found(
+                "there is no such run: it may have ended long ago, or the server began anew",
+            )
+            .into_answer();
+        };
+        let options = stream::options(request, self.config.heartbeat);
+        let response = subscribe(request, options, Start::Earliest, |start| {
+            Ok(run.read(Dialect::Native, start))
+        });
+        match response {
+            Ok(response) => stream::send(request, response, ledger, &self.cuts, [run.id()]),
+            Err(refusal) => Problem::from(refusal).into_answer(),
+        }
+    }
+
+    async fn chat<B: Body<Data = Bytes>>(
+        &self,
+        ledger: &Arc<Ledger>,
+        request: &Parts,
+        body: B,
+    ) -> Answer {
+        let upstream = self.upstream.as_ref();
+        match chat::complete(&self.runs, upstream, self.config.heartbeat, request, body).await {
+            chat::Outcome::Stream(run, response) => {
+                stream::send(request, response, ledger, &self.cuts, [run.id()])
+            }
+            chat::Outcome::Whole(answer) => answer,
+        }
+    }
+
+    fn ready(&self) -> Answer {
+        if self.draining.load(Ordering::Acquire) {
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is draining")
+                .into_answer();
+        }
+        answer::bytes(StatusCode::OK, "text/plain", "ready\n")
+    }
+}
+
+/// A newtype, because the front end's trait and the counted pointer are both not ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Served(pub(crate) Arc<Program>);
+
+impl Application for Served {
+    type Body = AnswerBody;
+    type Service = Visit;
+
+    fn connect(&self, connection: &Arc<Connection>) -> Visit {
+        Visit {
+            program: Arc::clone(&self.0),
+            ledger: Ledger::open(Arc::clone(connection)),
+        }
+    }
+
+    fn disconnect(&self, _: &Connection, visit: &Visit, end: &Ended) {
+        visit.ledger.close(end);
+    }
+}
+
+impl Service<Request<RequestBody>> for Visit {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<RequestBody>) -> Self::Future {
+        let program = Arc::clone(&self.program);
+        let ledger = Arc::clone(&self.ledger);
+        let (parts, body) = request.into_parts();
+        Box::pin(async move { Ok(program.answer(&ledger, parts, body).await) })
+    }
+}
+
+/// The route for things that are only read.
+fn reading(request: &Parts, answer: impl FnOnce() -> Answer) -> Answer {
+    match request.method {
+        Method::GET | Method::HEAD => answer(),
+        _ => Problem::method("GET, HEAD").into_answer(),
+    }
+}
+
+fn page(request: &Parts) -> Answer {
+    let Some(page) = pages::find(request.uri.path()) else {
+        return Problem::not_found("nothing is served here; the README lists the routes")
+            .into_answer();
+    };
+    reading(request, || {
+        let known = request.headers.get(IF_NONE_MATCH).is_some_and(|tags| {
+            tags.as_bytes()
+                .windows(page.etag.len())
+                .any(|tag| tag == page.etag.as_bytes())
+        });
+        let mut answer = if known {
+            answer::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            answer::bytes(StatusCode::OK, page.content_type, page.body)
+        };
+        let headers = answer.headers_mut();
+        headers.insert(ETAG, HeaderValue::from_static(page.etag));
+        for (name, value) in pages::HEADERS {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        answer
+    })
+}
+
+fn models() -> Answer {
+    answer::json(
+        StatusCode::OK,
+        &json!({
+            "object": "list",
+            "data": [{ "id": demo::MODEL, "object": "model", "created": 0, "owned_by": "wellspring" }],
+        }),
+    )
+}
