@@ -28,6 +28,8 @@ pub struct EventBody {
     heartbeat: Heartbeat,
     options: StreamOptions,
     delivered: Delivered,
+    /// Whether the server had a turn to write after the last frame.
+    flushed: bool,
     ending: Option<Box<dyn FnOnce(Delivered) + Send + Sync>>,
 }
 
@@ -111,6 +113,7 @@ impl EventBody {
             heartbeat: Heartbeat::new(None, None),
             options: StreamOptions::default(),
             delivered,
+            flushed: true,
             ending: None,
         }
     }
@@ -133,12 +136,14 @@ impl EventBody {
             heartbeat: Heartbeat::new(options.heartbeat, options.max_age),
             options,
             delivered: Delivered::default(),
+            flushed: true,
             ending: None,
         }
     }
 
     fn frame(&mut self, bytes: Bytes, events: u32) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.heartbeat.traffic();
+        self.flushed = false;
         self.delivered.events += u64::from(events);
         self.delivered.bytes += bytes.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
@@ -190,11 +195,21 @@ impl Body for EventBody {
         match next {
             Poll::Ready(Next::Events { bytes, events }) => this.frame(bytes, events),
             Poll::Ready(Next::Gap(gap)) => this.frame(gap.to_bytes(), 1),
+            // A server that gets an error drops what it has not written: first let it write the frames
+            // that it was given in this turn.
+            Poll::Ready(Next::End(End::Failed)) if !this.flushed => {
+                this.flushed = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(Next::End(end)) => this.end(Outcome::Ended(end)),
             Poll::Pending => match this.heartbeat.poll(cx) {
                 Poll::Ready(Due::Beat) => this.frame(Bytes::from_static(HEARTBEAT), 0),
                 Poll::Ready(Due::Expired) => this.end(Outcome::Expired),
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    this.flushed = true;
+                    Poll::Pending
+                }
             },
         }
     }
