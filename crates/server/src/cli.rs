@@ -6,6 +6,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::config::Options;
+use crate::publish::PublishOptions;
+use crate::tail::TailOptions;
 
 /// Bad use: a flag, a value, a file or a port that cannot be.
 pub(crate) const BAD_USE: u8 = 2;
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     Serve(#[command(flatten)] Options),
     /// Say where the certificates are, and how to trust them
     Certs(#[command(flatten)] Options),
+    /// Publish lines of standard input as events
+    Publish(#[command(flatten)] PublishOptions),
+    /// Print a stream, resuming after any break
+    Tail(#[command(flatten)] TailOptions),
 }
 
 /// Reads the command line; help and bad use end the program with the code given.

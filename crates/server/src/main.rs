@@ -15,10 +15,12 @@ mod ledger;
 mod pages;
 mod playground;
 mod problem;
+mod publish;
 mod routes;
 mod runs;
 mod serve;
 mod stream;
+mod tail;
 mod telemetry;
 mod topics;
 mod upstream;
@@ -32,8 +34,29 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(code) => return code,
     };
-    match command {
-        Command::Serve(options) => serve::run(options),
-        Command::Certs(options) => serve::print_certificates(options),
+    let result = match command {
+        Command::Serve(options) => return serve::run(options),
+        Command::Certs(options) => return serve::print_certificates(options),
+        Command::Publish(options) => block_on(async { Ok(publish::run(options).await?) }),
+        Command::Tail(options) => block_on(async { Ok(tail::run(options).await?) }),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wellspring: {error}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+type CommandError = Box<dyn std::error::Error>;
+
+fn block_on(command: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(command);
+    // A read of standard input cannot be cancelled: do not wait for the next line.
+    runtime.shutdown_background();
+    result
 }

@@ -13,7 +13,7 @@ use crate::answer::{self, Answer};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Problem {
     /// What kind of problem, in words that do not change.
-    title: Cow<'static, str>,
+    title: &'static str,
     #[serde(serialize_with = "as_number")]
     status: StatusCode,
     /// What exactly, and what to do about it.
@@ -34,7 +34,7 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            title: status.canonical_reason().unwrap_or("Problem").into(),
+            title: status.canonical_reason().unwrap_or("Problem"),
             status,
             detail: detail.into(),
             line: None,

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::interrupt::Interrupts;
 use self::line::{Format, LineError, LineWriter};
-use self::progress::Progress;
+use self::progress::{Progress, lines};
 use self::source::Source;
 use self::unacknowledged::Unacknowledged;
 use self::upload::{Exchange, Receipt, Upload, UploadError};
@@ -91,7 +91,7 @@ pub(crate) enum PublishError {
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
     /// A second Ctrl-C.
-    #[error("interrupted; {0} lines were sent and not acknowledged, or not sent")]
+    #[error("interrupted; lines of which nobody knows whether they are published: {0}")]
     Interrupted(usize),
 }
 
@@ -285,10 +285,11 @@ impl<I: AsyncRead + Unpin> Publisher<I> {
             }
             self.outcome = Some(Ok(()));
         }
-        let lines = self.unacknowledged.len();
-        if lines > 0 {
+        let left = self.unacknowledged.len();
+        if left > 0 {
             self.progress.say(&format!(
-                "waiting for {lines} lines to be acknowledged (Ctrl-C again: give them up)"
+                "waiting until the server has {} (Ctrl-C again: give up)",
+                lines(left as u64)
             ));
         }
     }
@@ -405,9 +406,9 @@ impl<I: AsyncRead + Unpin> Publisher<I> {
         self.unacknowledged.rewind();
         self.phase = Phase::BackingOff(Instant::now() + wait);
         self.progress.say(&format!(
-            "{what}; trying again in {:.1} s ({} lines wait)",
+            "{what}; again in {:.1} s, {} to send",
             wait.as_secs_f64(),
-            self.unacknowledged.len()
+            lines(self.unacknowledged.len() as u64)
         ));
     }
 }

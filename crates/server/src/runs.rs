@@ -105,10 +105,6 @@ impl Run {
         &self.head.id
     }
 
-    pub(crate) fn head(&self) -> &Head {
-        &self.head
-    }
-
     /// A reader of this run in one spelling.
     pub(crate) fn read(&self, dialect: Dialect, start: Start) -> Reader {
         self.log(dialect).read(start).into()

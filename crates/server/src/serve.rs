@@ -29,7 +29,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
         Ok(prepared) => prepared,
         Err(error) => return bad_use(&error.to_string()),
     };
-    match serve(&config, bound, program) {
+    match serve(&config, bound, &program) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("wellspring: {error}");
@@ -98,14 +98,18 @@ fn tls(certificate: &Certificate) -> Result<Tls, Box<dyn Error>> {
     })
 }
 
-fn serve(config: &Config, bound: Bound, program: Arc<Program>) -> Result<ExitCode, Box<dyn Error>> {
+fn serve(
+    config: &Config,
+    bound: Bound,
+    program: &Arc<Program>,
+) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         // Before the ready file: whoever has read it may send a signal.
         let mut signals = Signals::new()?;
-        let running = bound.serve(Arc::new(Served(Arc::clone(&program))))?;
+        let running = bound.serve(Arc::new(Served(Arc::clone(program))))?;
         greet(config, running.addresses());
         if let Some(path) = &config.ready_file {
             write_ready_file(path, running.addresses())
@@ -119,7 +123,7 @@ fn serve(config: &Config, bound: Bound, program: Arc<Program>) -> Result<ExitCod
                 () = signals.next() => break,
             }
         }
-        Ok(drain(config, &program, &running, &mut signals).await)
+        Ok(drain(config, program, &running, &mut signals).await)
     })
 }
 

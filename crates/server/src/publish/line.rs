@@ -71,7 +71,7 @@ impl LineWriter {
                 Ok(Some(json.into()))
             }
             Format::Json if line.trim_ascii().is_empty() => Ok(None),
-            Format::Json => with_key(line.trim_ascii(), &key)
+            Format::Json => with_key(line.trim_ascii_end(), &key)
                 .map(Some)
                 .map_err(|error| LineError::NoEvent {
                     number,
@@ -81,22 +81,18 @@ impl LineWriter {
     }
 }
 
-/// The same object with a key, unless it has one. It is left as it was written otherwise: numbers do not lose digits,
-/// and what is wrong with it is the server's to say.
+/// The same object with a key at its end, unless it has one. It is left as it was written otherwise: numbers do not
+/// lose digits, and a server that finds fault with a column means the user's.
 fn with_key(object: &str, key: &str) -> serde_json::Result<Bytes> {
-    let Some(members) = object.strip_prefix('{') else {
-        return Err(serde_json::Error::custom("expected a JSON object"));
-    };
     let keyed: Keyed = serde_json::from_str(object)?;
-    let event = if keyed.key {
-        format!("{object}\n")
-    } else {
-        let comma = if members.trim_ascii_start().starts_with('}') {
-            ""
-        } else {
-            ","
-        };
-        format!("{{\"key\":\"{key}\"{comma}{members}\n")
+    let event = match object.strip_suffix('}') {
+        Some(members) if !keyed.key => {
+            let is_empty = members.trim_ascii_end().ends_with('{');
+            let comma = if is_empty { "" } else { "," };
+            format!("{members}{comma}\"key\":\"{key}\"}}\n")
+        }
+        Some(_) => format!("{object}\n"),
+        None => return Err(serde_json::Error::custom("expected a JSON object")),
     };
     Ok(event.into())
 }
@@ -156,10 +152,10 @@ mod tests {
     fn an_event_is_left_as_written_but_for_its_key() {
         assert_eq!(
             json(" {\"data\": 0.10000000000000000000001} "),
-            "{\"key\":\"s-7\",\"data\": 0.10000000000000000000001}\n"
+            " {\"data\": 0.10000000000000000000001,\"key\":\"s-7\"}\n"
         );
         assert_eq!(json("{}"), "{\"key\":\"s-7\"}\n");
-        assert_eq!(json("{ }"), "{\"key\":\"s-7\" }\n");
+        assert_eq!(json("{ }"), "{ \"key\":\"s-7\"}\n");
     }
 
     #[test]

@@ -82,8 +82,10 @@ impl Progress {
         self.next = now + INTERVAL;
         self.rate.update(now, self.sent);
         let text = format!(
-            "{ERASE}{} lines sent, {} acknowledged, {:.0} lines/s",
-            self.sent, self.acknowledged, self.rate.per_second
+            "{ERASE}{} sent, {} acknowledged, {:.0} lines/s",
+            lines(self.sent),
+            self.acknowledged,
+            self.rate.per_second
         );
         self.write(&text);
         self.is_drawn = true;
@@ -108,11 +110,11 @@ impl Progress {
         #[expect(clippy::cast_precision_loss, reason = "for people, to one line")]
         let rate = self.acknowledged as f64 / seconds.max(0.001);
         let mut text = format!(
-            "published {} lines to {topic} in {seconds:.1} s, {rate:.0} lines/s",
-            self.acknowledged
+            "published {} to {topic} in {seconds:.1} s, {rate:.0} lines/s",
+            lines(self.acknowledged)
         );
         if self.repeated > 0 {
-            text += &format!("; {} were there already and counted once", self.repeated);
+            text += &format!("; {} arrived twice and counted once", self.repeated);
         }
         if left > 0 {
             text += &format!("; {left} not acknowledged");
@@ -139,4 +141,10 @@ impl Rate {
             };
         }
     }
+}
+
+/// `1 line`, `2 lines`.
+pub(super) fn lines(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} line{plural}")
 }
