@@ -246,6 +246,7 @@ impl LogReader {
             Found::Events {
                 bytes,
                 events,
+                first,
                 then,
                 ordinal,
             } => {
@@ -255,6 +256,7 @@ impl LogReader {
                     version: self.log.version(),
                     bytes,
                     events,
+                    first,
                     then,
                     ordinal,
                     last: then == state.tail() && state.end.is_none(),

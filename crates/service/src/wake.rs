@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) version: u64,
     pub(crate) bytes: Bytes,
     pub(crate) events: u32,
+    /// The number of the first event.
+    pub(crate) first: u64,
     /// The place after these bytes.
     pub(crate) then: u64,
     /// How many events the log was ever given, up to and with these.
@@ -184,6 +186,15 @@ impl Lane {
         let state = self.state.lock();
         let shared = state.shared.as_ref()?;
         (shared.next == next && shared.version == version).then(|| shared.clone())
+    }
+
+    /// The same for a neighbour who knows what its next event is, and from where on others have their
+    /// turn.
+    pub(crate) fn shared_from(&self, first: u64, limit: u64, version: u64) -> Option<Shared> {
+        let state = self.state.lock();
+        let shared = state.shared.as_ref()?;
+        let fits = shared.first == first && shared.then <= limit && shared.version == version;
+        fits.then(|| shared.clone())
     }
 
     /// Leaves a slice for neighbours at the same place.

@@ -34,6 +34,8 @@ pub(crate) enum Found {
     Events {
         bytes: Bytes,
         events: u32,
+        /// The number of the first of them.
+        first: u64,
         /// The place after them.
         then: u64,
         /// How many events the log was ever given, up to and with these.
@@ -332,6 +334,7 @@ struct Run {
     start: usize,
     end: usize,
     events: u32,
+    first: u64,
     then: u64,
     ordinal: u64,
 }
@@ -345,6 +348,7 @@ impl Run {
         Found::Events {
             bytes,
             events: self.events,
+            first: self.first,
             then: self.then,
             ordinal: self.ordinal,
         }
@@ -402,6 +406,7 @@ impl<B> Segment<B> {
             start,
             end: last.end as usize,
             events: events as u32,
+            first: candidates[0].seq,
             then: last.seq + 1,
             ordinal: self.base + (first + events) as u64,
         })

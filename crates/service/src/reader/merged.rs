@@ -12,7 +12,7 @@ use crate::hub::Hub;
 use crate::log::window::Found;
 use crate::log::{End, Log, Overflow};
 use crate::position::{Cursor, Position, Start};
-use crate::wake;
+use crate::wake::{self, Shared};
 
 /// A cursor into several topics.
 #[derive(Debug)]
@@ -153,21 +153,50 @@ impl MergedReader {
                 self.caught_up = standing.end.is_none();
                 return standing.end.map(Next::End);
             };
-            let state = self.topics[nearest].log.state();
-            // Anything else: evicted between the two looks, so look again.
-            if let Found::Events {
-                bytes,
-                events,
-                then,
-                ..
-            } = state.window.after(first, standing.limit)
-            {
-                drop(state);
-                self.next = then;
+            // None: evicted between the two looks, so look again.
+            if let Some(shared) = self.slice(nearest, first, standing.limit) {
+                self.next = shared.then;
                 self.placed = true;
-                return Some(Next::Events { bytes, events });
+                return Some(Next::Events {
+                    bytes: shared.bytes,
+                    events: shared.events,
+                });
             }
         }
+    }
+
+    /// The events of one topic from number `first` to below `limit`, assembled once for all who read
+    /// that topic on this core.
+    fn slice(&self, topic: usize, first: u64, limit: u64) -> Option<Shared> {
+        let Subscribed { log, seen, .. } = &self.topics[topic];
+        let lane = log.lane(self.lane);
+        if let Some(shared) = lane.shared_from(first, limit, *seen) {
+            return Some(shared);
+        }
+        let state = log.state();
+        let Found::Events {
+            bytes,
+            events,
+            first,
+            then,
+            ordinal,
+        } = state.window.after(first, limit)
+        else {
+            return None;
+        };
+        let shared = Shared {
+            next: first,
+            version: *seen,
+            bytes,
+            events,
+            first,
+            then,
+            ordinal,
+            last: then == state.tail() && state.end.is_none(),
+        };
+        drop(state);
+        lane.share(&shared);
+        Some(shared)
     }
 
     /// How the topics stand. Their versions come first: what has risen to one of them is published.

@@ -54,6 +54,7 @@ impl Oracle {
             Found::Events {
                 bytes,
                 events,
+                first,
                 then,
                 ordinal,
             } => {
@@ -61,6 +62,7 @@ impl Oracle {
                 let given = &expected[..events as usize];
                 let wire: Vec<u8> = given.iter().flat_map(|event| event.wire.clone()).collect();
                 assert_eq!(bytes, wire);
+                assert_eq!(first, given[0].seq);
                 let last = given.last().expect("no slice is empty");
                 assert_eq!(then, last.seq + 1);
                 let newer = self.kept.iter().filter(|event| event.seq > last.seq);
