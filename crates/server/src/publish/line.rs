@@ -84,6 +84,10 @@ impl LineWriter {
 /// The same object with a key at its end, unless it has one. It is left as it was written otherwise: numbers do not
 /// lose digits, and a server that finds fault with a column means the user's.
 fn with_key(object: &str, key: &str) -> serde_json::Result<Bytes> {
+    // serde would take an array for a struct, too.
+    if !object.trim_ascii_start().starts_with('{') {
+        return Err(serde_json::Error::custom("expected a JSON object"));
+    }
     let keyed: Keyed = serde_json::from_str(object)?;
     let event = match object.strip_suffix('}') {
         Some(members) if !keyed.key => {
@@ -91,8 +95,7 @@ fn with_key(object: &str, key: &str) -> serde_json::Result<Bytes> {
             let comma = if is_empty { "" } else { "," };
             format!("{members}{comma}\"key\":\"{key}\"}}\n")
         }
-        Some(_) => format!("{object}\n"),
-        None => return Err(serde_json::Error::custom("expected a JSON object")),
+        _ => format!("{object}\n"),
     };
     Ok(event.into())
 }
