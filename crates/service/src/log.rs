@@ -341,9 +341,11 @@ impl Log {
         key: Option<&str>,
     ) -> Result<Appended, AppendError> {
         let epoch = self.0.epoch;
+        // Once: reading the clock costs as much as encoding the event.
+        let now = Instant::now();
         if let Some(key) = key {
             // What is too old to be read is too old to count as there.
-            state.window.retain(Instant::now());
+            state.window.retain(now);
             if let Some(seq) = state.window.keyed(key) {
                 return Ok(Appended {
                     position: Position { epoch, seq },
@@ -355,8 +357,8 @@ impl Log {
         if state.end.is_some_and(|end| end != End::Drained) {
             return Err(AppendError::Closed);
         }
-        state.window.append(seq, event, key)?;
-        state.touched = Instant::now();
+        state.window.append(seq, event, key, now)?;
+        state.touched = now;
         Ok(Appended {
             position: Position { epoch, seq },
             repeated: false,

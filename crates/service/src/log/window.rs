@@ -121,6 +121,7 @@ impl Window {
         seq: u64,
         event: &Event<'_>,
         key: Option<&str>,
+        now: Instant,
     ) -> Result<(), AppendError> {
         debug_assert!(self.last().is_none_or(|last| last < seq) && seq >= self.floor);
         let id = Position {
@@ -140,7 +141,6 @@ impl Window {
         self.open.make_room(len, self.segment_size());
         event.encode(&mut self.open.bytes);
         let end = self.open.bytes.len() as u32;
-        let now = Instant::now();
         let at = self.tenths(now);
         self.open.entries.push(Entry { seq, end, at });
         self.events += 1;

@@ -172,7 +172,7 @@ proptest! {
                         let key = key.filter(|key| window.keyed(key).is_none());
                         let data = "x".repeat(len);
                         let wire = format!("id: {}\ndata: {data}\n\n", Position { epoch, seq });
-                        let appended = window.append(seq, &Event::new(data), key);
+                        let appended = window.append(seq, &Event::new(data), key, Instant::now());
                         if wire.len() > oracle.retention.bytes {
                             let limit = oracle.retention.bytes;
                             let bytes = wire.len();
@@ -207,7 +207,7 @@ fn a_sealed_segment_is_sliced_and_not_copied() {
     let (mut window, epoch) = empty(Retention::default());
     let event = Event::new("y".repeat(1_000));
     for seq in 0..100 {
-        window.append(seq, &event, None).unwrap();
+        window.append(seq, &event, None, Instant::now()).unwrap();
     }
     assert!(!window.sealed.is_empty());
     let wire = format!(
@@ -233,14 +233,14 @@ fn a_slice_outlives_its_segment() {
     let (mut window, _) = empty(Retention::default().with_bytes(40_000));
     let event = Event::new("z".repeat(1_000));
     for seq in 0..30 {
-        window.append(seq, &event, None).unwrap();
+        window.append(seq, &event, None, Instant::now()).unwrap();
     }
     let Found::Events { bytes, .. } = window.after(0, u64::MAX) else {
         panic!("the first is there");
     };
     let before = bytes.to_vec();
     for seq in 30..300 {
-        window.append(seq, &event, None).unwrap();
+        window.append(seq, &event, None, Instant::now()).unwrap();
     }
     assert!(matches!(window.after(0, u64::MAX), Found::Evicted));
     assert_eq!(bytes, before);
@@ -249,7 +249,9 @@ fn a_slice_outlives_its_segment() {
 #[test]
 fn one_event_is_kept_at_least() {
     let (mut window, _) = empty(Retention::default().with_events(0));
-    window.append(0, &Event::new("a"), None).unwrap();
+    window
+        .append(0, &Event::new("a"), None, Instant::now())
+        .unwrap();
     assert_eq!(window.events(), 1);
 }
 
@@ -258,7 +260,9 @@ fn an_event_longer_than_a_segment_goes_alone() {
     let (mut window, _) = empty(Retention::default());
     let long = Event::new("w".repeat(3 * Window::SEGMENT));
     for (seq, event) in [Event::new("a"), long, Event::new("b")].iter().enumerate() {
-        window.append(seq as u64, event, None).unwrap();
+        window
+            .append(seq as u64, event, None, Instant::now())
+            .unwrap();
     }
     let mut found = Vec::new();
     let mut next = 0;
@@ -273,7 +277,9 @@ fn an_event_longer_than_a_segment_goes_alone() {
 async fn age_is_kept_to_a_tenth_of_a_second() {
     let (mut window, _) = empty(Retention::default().with_age(Duration::from_secs(1)));
     tokio::time::advance(Duration::from_millis(77)).await;
-    window.append(0, &Event::new("a"), Some("k")).unwrap();
+    window
+        .append(0, &Event::new("a"), Some("k"), Instant::now())
+        .unwrap();
     tokio::time::advance(Duration::from_millis(1_000)).await;
     window.retain(Instant::now());
     assert_eq!(
