@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde::Serialize;
@@ -105,6 +105,20 @@ pub(crate) fn typed_json(
     let mut body = serde_json::to_vec(value).expect("our own structs have string keys");
     body.push(b'\n');
     bytes(status, content_type, body)
+}
+
+/// What a `HEAD` request gets of an answer (RFC 9110, section 9.3.2). hyper drops the body on HTTP/1.1,
+/// but sends it on HTTP/2, where clients take that for a broken protocol.
+pub(crate) fn head(mut answer: Answer) -> Answer {
+    let length = answer
+        .body()
+        .size_hint()
+        .exact()
+        .filter(|&length| length > 0);
+    if let Some(length) = length {
+        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    answer.map(|_| EventBody::full("").into())
 }
 
 /// No body.

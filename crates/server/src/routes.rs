@@ -243,7 +243,15 @@ impl Service<Request<RequestBody>> for Visit {
         let program = Arc::clone(&self.program);
         let ledger = Arc::clone(&self.ledger);
         let (parts, body) = request.into_parts();
-        Box::pin(async move { Ok(program.answer(&ledger, parts, body).await) })
+        let is_head = parts.method == Method::HEAD;
+        Box::pin(async move {
+            let answer = program.answer(&ledger, parts, body).await;
+            Ok(if is_head {
+                answer::head(answer)
+            } else {
+                answer
+            })
+        })
     }
 }
 
