@@ -71,10 +71,18 @@ async fn all_get_all(target: Target, streams_per_connection: usize) {
     let report = run(&plan).await.unwrap();
     assert!(report.is_complete(), "{report}");
     let totals = report.totals();
-    assert_eq!(totals.tally.received, SUBSCRIBERS as u64 * EVENTS, "{report}");
+    assert_eq!(
+        totals.tally.received,
+        SUBSCRIBERS as u64 * EVENTS,
+        "{report}"
+    );
     assert_eq!(totals.stopped_early, 0, "{report}");
     let journey = totals.journey;
-    assert_eq!(journey.cuts, SUBSCRIBERS as u64 * u64::from(CUTS), "{report}");
+    assert_eq!(
+        journey.cuts,
+        SUBSCRIBERS as u64 * u64::from(CUTS),
+        "{report}"
+    );
     // One more resume than cuts is one that was itself cut along with its connection before it was answered.
     assert!(journey.resumes >= journey.cuts, "{report}");
     assert_eq!((journey.broken, journey.ended), (0, 0), "{report}");

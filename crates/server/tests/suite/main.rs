@@ -1,10 +1,15 @@
 //! The program from outside.
 
+mod chat;
 mod delivery;
 mod ingest;
+mod lifecycle;
 mod program;
 mod refusals;
+mod relay;
 mod stream;
+mod tls;
 mod topics;
 mod transport;
+mod upstream;
 mod wire;
