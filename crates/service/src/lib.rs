@@ -64,3 +64,7 @@ pub use position::{Cursor, Epoch, InvalidPosition, Position, PositionId, Start};
 pub use reader::{LogReader, Next, Reader};
 pub use service::{SseService, event_stream, subscribe};
 pub use wake::enter_shard;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
