@@ -1,9 +1,11 @@
 //! The program from outside.
 
+mod browser;
 mod chat;
 mod delivery;
 mod ingest;
 mod lifecycle;
+mod openai;
 mod program;
 mod refusals;
 mod relay;
