@@ -433,8 +433,9 @@ async fn what_was_not_delivered_was_announced() {
         let readers: Vec<_> = (0..8)
             .map(|_| {
                 let log = log.clone();
+                // Here and not in its task: nothing is lost to it that went before it came.
+                let mut reader = log.read(Start::Earliest);
                 tokio::spawn(async move {
-                    let mut reader = log.read(Start::Earliest);
                     let (mut delivered, mut missed, mut last) = (0, 0, None);
                     loop {
                         match reader.next().await {
