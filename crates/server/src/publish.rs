@@ -59,7 +59,7 @@ Examples:
   echo '{\"event\": \"note\", \"data\": \"hello\"}' | wellspring publish --ndjson chat
   wellspring publish --url https://localhost:8443 --cacert certs/ca.pem logs < notes.txt
 
-Every line is published once, in order, also when the connection breaks in between. Ctrl-C stops reading and waits
+Every line is published once, in order, also when the connection breaks in between. Ctrl-C stops reading and waits \
 until the server has what was read; a second one does not.";
 
 /// Why not everything that was read could be published.
@@ -221,7 +221,10 @@ impl<I: AsyncRead + Unpin> Publisher<I> {
     /// Waits for the first thing that happens. Nothing is lost of what happens at the same time.
     async fn happening(&mut self, interrupts: &mut Interrupts) -> Happening {
         let reading = self.outcome.is_none() && !self.unacknowledged.is_full();
-        let chunk = self.unacknowledged.next_chunk();
+        let chunk = match &self.phase {
+            Phase::Uploading(upload) if upload.is_open() => self.unacknowledged.next_chunk(),
+            _ => None,
+        };
         let (mut upload, due) = match &mut self.phase {
             Phase::Idle => (None, None),
             Phase::BackingOff(until) => (None, Some(*until)),

@@ -60,7 +60,7 @@ Examples:
   wellspring tail --from earliest --json logs | jq .data
   wellspring tail --cacert certs/ca.pem https://localhost:8443/topics/logs
 
-A break is not told of (--verbose does), as nothing is lost by it. Where something is lost, a line on standard error
+A break is not told of (--verbose does), as nothing is lost by it. Where something is lost, a line on standard error \
 says how much. The stream ends when the server says that there is no more (204), or with Ctrl-C.";
 
 /// Why a stream cannot be followed (any longer).
