@@ -18,8 +18,8 @@ use loom::future::block_on;
 use loom::thread;
 use wellspring::event::{Decoder, Event};
 use wellspring::{
-    End, Hub, Log, LogOptions, LogReader, Next, Reader, Start, StreamOptions, TopicName, channel,
-    enter_shard,
+    End, Hub, HubOptions, Log, LogOptions, LogReader, Next, Overflow, Reader, Retention, Start,
+    StreamOptions, TopicName, channel, enter_shard,
 };
 
 #[test]
@@ -156,6 +156,43 @@ fn publishers_of_two_topics_against_one_reader() {
         let expected = if a < b { ["a", "b"] } else { ["b", "a"] };
         assert_eq!(got, expected);
         assert_eq!(reader.cursor().next, 2);
+    });
+}
+
+/// What is evicted while a reader of several topics looks at them is announced, or given.
+#[test]
+fn evictions_against_a_reader_that_skips() {
+    model(|| {
+        let retention = Retention::default().with_events(1);
+        let topic = LogOptions::default()
+            .with_retention(retention)
+            .with_overflow(Overflow::Skip);
+        let hub = Hub::new(HubOptions::default().with_topic(topic));
+        let topics = ["a", "b"].map(|name| TopicName::new(name).unwrap());
+        let mut reader = hub.subscribe(&topics, Start::Tail).unwrap();
+        let publish = |hub: &Hub, topic: &TopicName| {
+            block_on(hub.publish(topic, &Event::new("x"))).unwrap();
+        };
+        publish(&hub, &topics[0]);
+        assert_eq!(read(&mut reader, 1), ["x"]);
+        publish(&hub, &topics[0]);
+        publish(&hub, &topics[0]);
+        let publisher = thread::spawn(move || {
+            publish(&hub, &topics[0]);
+            publish(&hub, &topics[0]);
+        });
+        let mut next = 1;
+        while next < 5 {
+            match block_on(reader.next()) {
+                Next::Events { events, .. } => {
+                    assert_eq!(reader.cursor().next, next + u64::from(events), "left out");
+                }
+                Next::Gap(gap) => assert!(gap.on.next >= next),
+                other => panic!("{other:?}"),
+            }
+            next = reader.cursor().next;
+        }
+        publisher.join().unwrap();
     });
 }
 
