@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Finished, Program, Signal};
+use crate::process::{Process, Signal};
+use crate::program::Program;
 use crate::stream::{Events, data};
 use crate::transport::{Client, Transport, Whole, get, post, publish};
 
@@ -187,7 +188,7 @@ fn bad_use_is_one_line_that_names_it() {
         (&["--http", &taken, "--https", "off"], &[&taken]),
     ];
     for (arguments, named) in cases {
-        let end = Finished::in_folder(folder.path(), &[], arguments);
+        let end = Process::run_in(folder.path(), &[], arguments);
         assert_eq!(end.code, Some(2), "{arguments:?}: {end:?}");
         assert_eq!(end.errors.len(), 1, "{arguments:?}: {end:?}");
         for name in named {
@@ -202,14 +203,14 @@ fn bad_use_is_one_line_that_names_it() {
             "--upstream-key-file",
             name,
         ];
-        let end = Finished::in_folder(folder.path(), &[], &arguments);
+        let end = Process::run_in(folder.path(), &[], &arguments);
         assert_eq!(
             (end.code, end.errors.len()),
             (Some(2), 1),
             "{name}: {end:?}"
         );
     }
-    let end = Finished::of(&[("WELLSPRING_HTTP", "elsewhere")], &[]);
+    let end = Process::run_in(folder.path(), &[("WELLSPRING_HTTP", "elsewhere")], &[]);
     assert_eq!((end.code, end.errors.len()), (Some(2), 1), "{end:?}");
     assert!(end.errors[0].contains("elsewhere"), "{end:?}");
 }
@@ -241,19 +242,19 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn help_is_readable_at_a_glance_and_names_every_command() {
-    let help = Finished::of(&[], &["--help"]);
+    let help = Process::run(&["--help"], "");
     assert_eq!((help.code, help.errors.len()), (Some(0), 0), "{help:?}");
     for command in ["serve", "certs", "publish", "tail"] {
         let named = |line: &String| line.trim_start().starts_with(command);
         assert!(help.output.iter().any(named), "{command}: {help:?}");
-        let own = Finished::of(&[], &[command, "--help"]);
+        let own = Process::run(&[command, "--help"], "");
         assert_eq!((own.code, own.errors.len()), (Some(0), 0), "{own:?}");
     }
     assert!(
         help.output.iter().all(|line| line.chars().count() <= 120),
         "{help:?}"
     );
-    let version = Finished::of(&[], &["--version"]);
+    let version = Process::run(&["--version"], "");
     assert_eq!(
         version.output,
         [concat!("wellspring ", env!("CARGO_PKG_VERSION"))]

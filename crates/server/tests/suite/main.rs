@@ -1,11 +1,33 @@
-//! The program from outside.
+//! The program from outside: the real binary in processes of its own, and real clients.
+//!
+//! | room | what it shows | what it needs beside cargo |
+//! | --- | --- | --- |
+//! | `delivery` | 1,000 subscribers get 1,000 events each, once, in order, over random cuts | a limit of 3,000 open files |
+//! | `wire` | the rules for the bytes on the wire | `curl` |
+//! | `topics` | several topics on one connection, resuming, gaps | |
+//! | `ingest` | publishing, in one piece and as a stream that breaks | |
+//! | `refusals` | what is answered to requests that cannot be served | |
+//! | `tls` | protocols, certificates, and certificates that change | `openssl`, `curl` |
+//! | `lifecycle` | configuration, bad use, logs, and the end | |
+//! | `chat` | the demo's answers: left, read again, resumed | |
+//! | `relay` | the answers of an upstream, and its failures | |
+//! | `commands` | `wellspring publish` and `wellspring tail` | |
+//! | `openai` | OpenAI's own Python package, unmodified | `python3` with `venv` and `pip`, and PyPI the first time |
+//! | `browser` | the playground in Chromium, on both ports | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
+//!
+//! What is missing fails its test with a line that says what to install; only `openai` passes without its needs, and
+//! not where the variable `CI` is set. Around the tests: `process` is the binary, `program` the binary as a server,
+//! `transport` and `stream` are its clients, `upstream` is a server behind it. Nothing sleeps for luck: everything waits
+//! for a state, with a deadline.
 
 mod browser;
 mod chat;
+mod commands;
 mod delivery;
 mod ingest;
 mod lifecycle;
 mod openai;
+mod process;
 mod program;
 mod refusals;
 mod relay;

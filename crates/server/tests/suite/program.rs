@@ -1,37 +1,21 @@
-//! The program under test: the real binary, in a process of its own.
+//! The program as a server of its own for each test.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub(crate) use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-/// The longest wait for anything that has to happen: far more than it takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::process::{Finished, PATIENCE, Process, Signal};
 
 /// A running `wellspring serve` on free ports of loopback, with certificates of its own. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Program {
-    child: Child,
+    process: Process,
     folder: TempDir,
     ready: Ready,
-    output: Lines,
-    log: Lines,
-}
-
-/// A program that has run to its end.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) code: Option<i32>,
-    pub(crate) output: Vec<String>,
-    pub(crate) errors: Vec<String>,
+    arguments: Vec<String>,
 }
 
 /// What `--ready-file` holds.
@@ -40,13 +24,6 @@ struct Ready {
     pid: u32,
     http: String,
     https: String,
-}
-
-/// The lines that a process writes, as they come.
-#[derive(Debug)]
-struct Lines {
-    seen: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
 }
 
 impl Program {
@@ -58,35 +35,28 @@ impl Program {
     /// The same, in this environment.
     pub(crate) fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ready_file = folder.path().join("ready.json");
-        let mut child = command(folder.path())
-            .args(["--http", "127.0.0.1:0", "--https", "127.0.0.1:0"])
-            .args(["--certs", "certs", "--ready-file", "ready.json"])
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .spawn()
-            .unwrap();
-        let mut output = Lines::of(child.stdout.take().unwrap());
-        let mut log = Lines::of(child.stderr.take().unwrap());
-        let deadline = Instant::now() + PATIENCE;
-        let ready = loop {
-            if let Ok(ready) = std::fs::read(&ready_file) {
-                break serde_json::from_slice::<Ready>(&ready).unwrap();
-            }
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("{status}: {:?} {:?}", output.all(), log.all());
-            }
-            assert!(Instant::now() < deadline, "not ready: {:?}", log.seen());
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        assert_eq!(ready.pid, child.id());
+        let free = ["127.0.0.1:0", "127.0.0.1:0"];
+        let (process, ready) = serve(folder.path(), free, environment, arguments);
         Self {
-            child,
+            process,
             folder,
             ready,
-            output,
-            log,
+            arguments: arguments.iter().copied().map(str::to_owned).collect(),
         }
+    }
+
+    /// Kills it without a word, which ends all that it kept.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn restart(&mut self) {
+        self.process.kill();
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let addresses = [false, true].map(|secure| self.address(secure).to_string());
+        let addresses = [addresses[0].as_str(), addresses[1].as_str()];
+        (self.process, self.ready) = serve(self.folder(), addresses, &[], &arguments);
     }
 
     /// `http://127.0.0.1:PORT`
@@ -113,115 +83,35 @@ impl Program {
 
     /// The certificate of the authority that signed the program's own.
     pub(crate) fn authority(&self) -> PathBuf {
-        self.folder.path().join("certs/ca.pem")
-    }
-
-    /// What it has logged so far.
-    pub(crate) fn log(&self) -> Vec<String> {
-        self.log.seen()
+        self.folder().join("certs/ca.pem")
     }
 
     /// What it has printed so far.
     pub(crate) fn output(&self) -> Vec<String> {
-        self.output.seen()
+        self.process.output.seen()
     }
 
     /// Waits for a line of the log.
     pub(crate) async fn logged(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        until(what, || self.log().into_iter().find(|line| wanted(line))).await
+        let log = &self.process.errors;
+        until(what, || log.seen().into_iter().find(|line| wanted(line))).await
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).unwrap();
+        self.process.signal(signal);
     }
 
     /// Waits for its end, and for the last line that it wrote.
-    pub(crate) async fn ended(mut self) -> Finished {
-        let child = &mut self.child;
-        let status = until("the program's end", || child.try_wait().unwrap()).await;
-        Finished {
-            code: status.code(),
-            output: self.output.all(),
-            errors: self.log.all(),
-        }
+    pub(crate) async fn ended(self) -> Finished {
+        let mut process = self.process;
+        until("the program's end", || process.has_ended().then_some(())).await;
+        process.finish()
     }
 
     /// Asks it to end, and waits.
     pub(crate) async fn terminate(self) -> Finished {
         self.signal(Signal::TERM);
         self.ended().await
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("the program's log:\n{}", self.log().join("\n"));
-        }
-    }
-}
-
-impl Finished {
-    /// Runs the program to its end, which must come by itself.
-    pub(crate) fn of(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self::in_folder(folder.path(), environment, arguments)
-    }
-
-    /// The same, in this folder.
-    pub(crate) fn in_folder(
-        folder: &Path,
-        environment: &[(&str, &str)],
-        arguments: &[&str],
-    ) -> Self {
-        let mut child = command(folder)
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .spawn()
-            .unwrap();
-        let mut output = Lines::of(child.stdout.take().unwrap());
-        let mut errors = Lines::of(child.stderr.take().unwrap());
-        let status = wait(&mut child);
-        Self {
-            code: status.code(),
-            output: output.all(),
-            errors: errors.all(),
-        }
-    }
-}
-
-impl Lines {
-    fn of(stream: impl Read + Send + 'static) -> Self {
-        let seen = Arc::<Mutex<Vec<String>>>::default();
-        let lines = Arc::clone(&seen);
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                lines
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
-            }
-        });
-        Self {
-            seen,
-            reader: Some(reader),
-        }
-    }
-
-    fn seen(&self) -> Vec<String> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.clone()
-    }
-
-    /// To the last line, which comes when the process has ended.
-    fn all(&mut self) -> Vec<String> {
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
-        self.seen()
     }
 }
 
@@ -245,32 +135,35 @@ pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     output
 }
 
-/// The binary, in an environment that says nothing to it.
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wellspring"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("WELLSPRING_") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn wait(child: &mut Child) -> ExitStatus {
+fn serve(
+    folder: &Path,
+    [http, https]: [&str; 2],
+    environment: &[(&str, &str)],
+    arguments: &[&str],
+) -> (Process, Ready) {
+    let ready_file = folder.join("ready.json");
+    let _ = std::fs::remove_file(&ready_file);
+    let own = [
+        "--http",
+        http,
+        "--https",
+        https,
+        "--certs",
+        "certs",
+        "--ready-file",
+        "ready.json",
+    ];
+    let mut process = Process::start_in(folder, environment, &[&own, arguments].concat());
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
+        if let Ok(ready) = std::fs::read(&ready_file) {
+            let ready: Ready = serde_json::from_slice(&ready).unwrap();
+            assert_eq!(ready.pid, process.id());
+            return (process, ready);
         }
-        if Instant::now() >= deadline {
-            let _ = child.kill();
-            panic!("it does not end");
-        }
+        let (ended, log) = (process.has_ended(), process.errors.seen());
+        assert!(!ended, "it does not serve: {log:?}");
+        assert!(Instant::now() < deadline, "not ready: {log:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::program::{Finished, Program, until};
+use crate::process::Process;
+use crate::program::{Program, until};
 use crate::stream::Events;
 use crate::transport::{Transport, publish};
 
@@ -74,7 +75,7 @@ async fn certificates_are_made_once_and_their_keys_are_private() {
     let files = ["ca.pem", "ca.key", "leaf.pem", "leaf.key"];
     let mut made = Vec::new();
     for _ in 0..2 {
-        let told = Finished::in_folder(folder.path(), &[], &["certs", "--certs", "kept"]);
+        let told = Process::run_in(folder.path(), &[], &["certs", "--certs", "kept"]);
         assert_eq!(told.code, Some(0), "{told:?}");
         let authority = told.output.iter().find(|line| line.contains("kept/ca.pem"));
         assert!(authority.is_some(), "it says where: {told:?}");
@@ -99,7 +100,7 @@ async fn certificates_are_made_once_and_their_keys_are_private() {
 async fn replaced_files_serve_new_connections_while_a_stream_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let [old, new] = ["old", "new"].map(|name| {
-        let made = Finished::in_folder(folder.path(), &[], &["certs", "--certs", name]);
+        let made = Process::run_in(folder.path(), &[], &["certs", "--certs", name]);
         assert_eq!(made.code, Some(0), "{made:?}");
         folder.path().join(name)
     });

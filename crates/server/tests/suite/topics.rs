@@ -178,7 +178,7 @@ async fn whoever_has_all_of_a_run_is_told_never_to_come_back() {
             .await
             .rest()
             .await;
-        assert_eq!(rest, [last.clone()], "{transport:?}");
+        assert_eq!(rest, std::slice::from_ref(last), "{transport:?}");
         let request = Request::get(&path).header("last-event-id", &last.id);
         let whole = Whole::of(&program, transport, bare(request)).await;
         assert_eq!(whole.status, StatusCode::NO_CONTENT, "{transport:?}");

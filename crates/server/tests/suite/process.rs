@@ -1,122 +1,21 @@
-//! The program: once as a server, and as often as needed as a command.
+//! The real binary as a child process: what goes in, what comes out, how it ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
-use tempfile::TempDir;
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 
 /// The longest wait for anything that has to happen: far more than it takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running `wellspring serve`, with certificates of its own. Dropping it kills it.
-pub(crate) struct Server {
-    process: Process,
-    folder: TempDir,
-    ready: Ready,
-}
-
-/// What `--ready-file` holds.
-#[derive(Deserialize)]
-struct Ready {
-    http: String,
-    https: String,
-}
-
-impl Server {
-    /// Starts it on free ports, and waits until it serves.
-    pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (process, ready) = serve(folder.path(), "127.0.0.1:0", "127.0.0.1:0");
-        Self {
-            process,
-            folder,
-            ready,
-        }
-    }
-
-    /// Kills it without a word, which ends all that it kept.
-    pub(crate) fn kill(&mut self) {
-        self.process.kill();
-    }
-
-    /// Starts it again where it was.
-    pub(crate) fn restart(&mut self) {
-        let (http, https) = (address(&self.ready.http), address(&self.ready.https));
-        (self.process, _) = serve(self.folder.path(), http, https);
-    }
-
-    pub(crate) fn http(&self) -> &str {
-        &self.ready.http
-    }
-
-    pub(crate) fn https(&self) -> &str {
-        &self.ready.https
-    }
-
-    /// The plain port's address.
-    pub(crate) fn address(&self) -> &str {
-        address(self.http())
-    }
-
-    /// The certificate of the authority that signed the server's.
-    pub(crate) fn authority(&self) -> PathBuf {
-        self.folder.path().join("certs/ca.pem")
-    }
-
-    /// What a topic keeps, up to so many events, each its data.
-    pub(crate) fn topic(&self, topic: &str, events: usize) -> Vec<String> {
-        let url = format!("{}/topics/{topic}", self.http());
-        let count = events.to_string();
-        let tail = Process::start(&["tail", "--from", "earliest", "--count", &count, &url]);
-        let finished = tail.finish();
-        assert_eq!(finished.code, Some(0), "{finished:?}");
-        finished.output
-    }
-}
-
-fn serve(folder: &Path, http: &str, https: &str) -> (Process, Ready) {
-    let path = |name| folder.join(name).to_str().unwrap().to_owned();
-    let (ready_file, certs) = (path("ready.json"), path("certs"));
-    let _ = std::fs::remove_file(&ready_file);
-    let mut process = Process::start(&[
-        "serve",
-        "--http",
-        http,
-        "--https",
-        https,
-        "--certs",
-        &certs,
-        "--ready-file",
-        &ready_file,
-        // Ten thousand lines are kept, so that who reads late misses none.
-        "--topic-bytes",
-        "16777216",
-    ]);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Ok(ready) = std::fs::read(&ready_file) {
-            return (process, serde_json::from_slice(&ready).unwrap());
-        }
-        let ended = process.child.try_wait().unwrap();
-        let errors = process.errors.seen();
-        assert!(ended.is_none(), "{ended:?}: {errors:?}");
-        assert!(Instant::now() < deadline, "not ready: {errors:?}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn address(url: &str) -> &str {
-    url.split_once("://").unwrap().1
-}
-
 /// The program at work, its input and output in our hands. Dropping it kills it.
+#[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     input: Option<mpsc::Sender<Vec<u8>>>,
@@ -136,8 +35,17 @@ pub(crate) struct Finished {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Path::new("."), &[], arguments)
+    }
+
+    /// The same, in this folder and this environment.
+    pub(crate) fn start_in(
+        folder: &Path,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wellspring"));
-        command.args(arguments);
+        command.current_dir(folder).args(arguments);
         // Whoever runs the tests may use the program.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("WELLSPRING_") {
@@ -145,6 +53,7 @@ impl Process {
             }
         }
         let mut child = command
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -182,6 +91,17 @@ impl Process {
         process.finish()
     }
 
+    /// Runs it without input to its end, in this folder and this environment.
+    pub(crate) fn run_in(
+        folder: &Path,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Finished {
+        let mut process = Self::start_in(folder, environment, arguments);
+        process.close_input();
+        process.finish()
+    }
+
     /// Gives it more input, without waiting until it takes it.
     pub(crate) fn feed(&self, text: impl AsRef<[u8]>) {
         let input = self.input.as_ref().expect("the input is open");
@@ -196,9 +116,17 @@ impl Process {
         self.taken.load(Relaxed)
     }
 
-    /// Ctrl-C.
-    pub(crate) fn interrupt(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Its number, as the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for its end, and for the last line that it wrote.
@@ -219,7 +147,8 @@ impl Process {
         }
     }
 
-    fn kill(&mut self) {
+    /// Ends it without a word.
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -228,10 +157,14 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if thread::panicking() {
+            eprintln!("the program's log:\n{}", self.errors.seen().join("\n"));
+        }
     }
 }
 
 /// The lines that a process writes, as they come.
+#[derive(Debug)]
 pub(crate) struct Lines {
     seen: Arc<(Mutex<Vec<String>>, Condvar)>,
     reader: Option<JoinHandle<()>>,

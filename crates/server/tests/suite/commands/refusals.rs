@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::lines;
-use crate::process::{Process, Server};
+use super::{lines, server, topic};
+use crate::process::Process;
 
 /// Runs the program, which must fail with this one line.
 fn assert_fails(arguments: &[&str], input: &str, line: &str) {
@@ -30,7 +30,7 @@ fn nobody_is_there() {
 
 #[test]
 fn the_certificate_is_nobodys() {
-    let server = Server::start();
+    let server = server();
     let line = format!(
         "certificate of {} is not trusted: its authority is unknown; give its CA with --cacert FILE",
         server.https().trim_start_matches("https://")
@@ -49,7 +49,7 @@ fn the_certificate_is_nobodys() {
 
 #[test]
 fn the_server_does_not_take_it() {
-    let server = Server::start();
+    let server = server();
     let name = "n".repeat(300);
     for input in ["", "line 1\n"] {
         let line = format!(
@@ -71,7 +71,7 @@ fn the_server_does_not_take_it() {
 
 /// Runs `publish`, which must fail with this last line after it has published two.
 fn assert_fails_after_two(arguments: &[&str], input: &[&[u8]], line: &str) {
-    let server = Server::start();
+    let server = server();
     let mut command = vec!["publish", "--url", server.http(), "t"];
     command.extend(arguments);
     let publish = Process::run(&command, input.concat());
@@ -82,7 +82,7 @@ fn assert_fails_after_two(arguments: &[&str], input: &[&[u8]], line: &str) {
         "{publish:?}"
     );
     assert_eq!(publish.errors[1], format!("wellspring: {line}"));
-    assert_eq!(server.topic("t", 2), lines(1..=2));
+    assert_eq!(topic(&server, "t", 2), lines(1..=2));
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lines;
-use crate::process::{PATIENCE, Process, Server};
+use super::{lines, server};
+use crate::process::{PATIENCE, Process};
 
 #[test]
 fn it_goes_on_after_an_id() {
-    let server = Server::start();
+    let server = server();
     let url = format!("{}/topics/t", server.http());
     let publish = ["publish", "--url", server.http(), "t"];
     Process::run(&publish, "line 1\nline 2\nline 3\n");
@@ -25,7 +25,7 @@ fn it_goes_on_after_an_id() {
 
 #[test]
 fn it_begins_with_the_next_event_unless_it_is_told_otherwise() {
-    let server = Server::start();
+    let server = server();
     let url = format!("{}/topics/t", server.http());
     let publish = ["publish", "--url", server.http(), "t"];
     Process::run(&publish, "before\n");
@@ -37,7 +37,7 @@ fn it_begins_with_the_next_event_unless_it_is_told_otherwise() {
 
 #[test]
 fn a_reader_that_has_had_enough_ends_it_quietly() {
-    let server = Server::start();
+    let server = server();
     let url = format!("{}/topics/t", server.http());
     let script = format!(
         "'{}' tail --from=earliest '{url}' | head -n 1",
@@ -66,7 +66,7 @@ fn a_reader_that_has_had_enough_ends_it_quietly() {
 
 #[test]
 fn any_certificate_is_believed_on_demand() {
-    let server = Server::start();
+    let server = server();
     let publish = ["publish", "--insecure", "--url", server.https(), "t"];
     assert_eq!(Process::run(&publish, "line 1\n").code, Some(0));
     let url = format!("{}/topics/t", server.https());

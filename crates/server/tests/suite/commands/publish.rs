@@ -1,12 +1,12 @@
 //! Lines that become events, each once, whatever breaks.
 
-use crate::process::{Process, Server};
-use crate::wire::Wire;
-use crate::{lines, text};
+use super::wire::Wire;
+use super::{lines, server, text, topic};
+use crate::process::{Process, Signal};
 
 #[test]
 fn ten_thousand_lines_arrive_in_order() {
-    let server = Server::start();
+    let server = server();
     let authority = server.authority();
     let trust = ["--cacert", authority.to_str().unwrap()];
     for base in [server.http(), server.https()] {
@@ -42,7 +42,7 @@ fn ten_thousand_lines_arrive_in_order() {
 
 #[test]
 fn a_line_arrives_as_soon_as_it_is_read() {
-    let server = Server::start();
+    let server = server();
     let tail = Process::start(&[
         "tail",
         "--from=earliest",
@@ -58,8 +58,8 @@ fn a_line_arrives_as_soon_as_it_is_read() {
 
 #[test]
 fn a_cut_wire_loses_and_doubles_nothing() {
-    let server = Server::start();
-    let wire = Wire::to(server.address());
+    let server = server();
+    let wire = Wire::to(&server.address(false).to_string());
     let tail = Process::start(&[
         "tail",
         "--from=earliest",
@@ -81,7 +81,7 @@ fn a_cut_wire_loses_and_doubles_nothing() {
         summary.ends_with("; 500 arrived twice and counted once"),
         "{summary}"
     );
-    assert_eq!(server.topic("t", 2_000), lines(1..=2_000));
+    assert_eq!(topic(&server, "t", 2_000), lines(1..=2_000));
     // Whatever is doubled would come before this.
     let last = Process::run(&["publish", "--url", server.http(), "t"], "the end\n");
     assert_eq!(last.code, Some(0), "{last:?}");
@@ -93,7 +93,7 @@ fn a_cut_wire_loses_and_doubles_nothing() {
 
 #[test]
 fn a_killed_server_gets_every_line_once_in_each_of_its_lives() {
-    let mut server = Server::start();
+    let mut server = server();
     let url = format!("{}/topics/t", server.http());
     let tail = Process::start(&["tail", "--from=earliest", "--verbose", &url]);
     let mut publish = Process::start(&["publish", "--url", server.http(), "t"]);
@@ -132,10 +132,10 @@ fn a_killed_server_gets_every_line_once_in_each_of_its_lives() {
 
 #[test]
 fn input_waits_while_a_thousand_lines_are_not_acknowledged() {
-    let mut server = Server::start();
+    let mut server = server();
     let mut publish = Process::start(&["publish", "--url", server.http(), "t"]);
     publish.feed("line 1\n");
-    assert_eq!(server.topic("t", 1), lines(1..=1));
+    assert_eq!(topic(&server, "t", 1), lines(1..=1));
     server.kill();
     publish.feed(text(&lines(2..=200_000)));
     publish.errors.wait_for_words("; again in ", 3);
@@ -152,11 +152,11 @@ fn input_waits_while_a_thousand_lines_are_not_acknowledged() {
 
 #[test]
 fn ctrl_c_stops_reading_and_waits_for_what_was_read() {
-    let server = Server::start();
+    let server = server();
     let publish = Process::start(&["publish", "--url", server.http(), "t"]);
     publish.feed("line 1\nline 2\nline 3\nhalf a li");
-    assert_eq!(server.topic("t", 3), lines(1..=3));
-    publish.interrupt();
+    assert_eq!(topic(&server, "t", 3), lines(1..=3));
+    publish.signal(Signal::INT);
     let published = publish.finish();
     assert_eq!(published.code, Some(0), "{published:?}");
     let summary = published.errors.last().unwrap();
@@ -165,17 +165,17 @@ fn ctrl_c_stops_reading_and_waits_for_what_was_read() {
 
 #[test]
 fn a_second_ctrl_c_gives_up() {
-    let mut server = Server::start();
+    let mut server = server();
     let publish = Process::start(&["publish", "--url", server.http(), "t"]);
     publish.feed("line 1\n");
-    assert_eq!(server.topic("t", 1), lines(1..=1));
+    assert_eq!(topic(&server, "t", 1), lines(1..=1));
     server.kill();
     publish.errors.wait_for_words("; again in ", 1);
-    publish.interrupt();
+    publish.signal(Signal::INT);
     publish
         .errors
         .wait_for_words("waiting until the server has 1 line ", 1);
-    publish.interrupt();
+    publish.signal(Signal::INT);
     let published = publish.finish();
     assert_eq!(published.code, Some(1), "{published:?}");
     let line = published.errors.last().unwrap();
@@ -184,7 +184,7 @@ fn a_second_ctrl_c_gives_up() {
 
 #[test]
 fn a_server_may_be_late_when_it_is_waited_for() {
-    let mut server = Server::start();
+    let mut server = server();
     server.kill();
     let mut publish = Process::start(&["publish", "--wait", "--url", server.http(), "t"]);
     publish.feed("line 1\n");
@@ -193,12 +193,12 @@ fn a_server_may_be_late_when_it_is_waited_for() {
     publish.close_input();
     let published = publish.finish();
     assert_eq!(published.code, Some(0), "{published:?}");
-    assert_eq!(server.topic("t", 1), lines(1..=1));
+    assert_eq!(topic(&server, "t", 1), lines(1..=1));
 }
 
 #[test]
 fn events_keep_their_type_and_their_key() {
-    let server = Server::start();
+    let server = server();
     let events = "{\"event\":\"note\",\"data\":\"one\",\"key\":\"k\"}\n\
                   \n\
                   {\"data\":\"doubled\",\"key\":\"k\"}\n\
