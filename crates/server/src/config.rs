@@ -47,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", env = "WELLSPRING_KEY", hide_env = true)]
     pub(crate) key: Option<PathBuf>,
 
-    /// An OpenAI-compatible API that answers chats, such as https://api.openai.com/v1
+    /// An OpenAI-compatible API that answers chats, such as `https://api.openai.com/v1`
     /// [default: a small built-in demo]
     #[arg(long, value_name = "URL", env = "WELLSPRING_UPSTREAM", hide_env = true)]
     pub(crate) upstream: Option<ServerUrl>,
