@@ -232,7 +232,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
         (&[environment], &["--config", file], "environment.invalid"),
     ] {
         let program = Program::start_in(environment, arguments);
-        let told = program.output().join("\n");
+        let told = program.printed("chats are answered by");
         assert!(
             told.contains(winner),
             "{environment:?} {arguments:?}: {told}"

@@ -86,9 +86,12 @@ impl Program {
         self.folder().join("certs/ca.pem")
     }
 
-    /// What it has printed so far.
-    pub(crate) fn output(&self) -> Vec<String> {
-        self.process.output.seen()
+    /// Waits for a line that it prints: the ready file may be seen before what was printed earlier.
+    pub(crate) fn printed(&self, words: &str) -> String {
+        let has = |line: &&String| line.contains(words);
+        let output = &self.process.output;
+        let lines = output.wait_until(|lines| lines.iter().any(|line| has(&line)));
+        lines.iter().find(has).unwrap().clone()
     }
 
     /// Waits for a line of the log.
