@@ -1,173 +1,19 @@
 //! What the program can be told: by flag, by environment, by file, in this order; and the defaults.
 
-use std::fmt;
+mod options;
+mod value;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
 use thiserror::Error;
 
+pub(crate) use self::options::Options;
+pub(crate) use self::value::{Listen, LogFormat, Secret};
+use self::value::{Overflow, Span};
 use crate::client::ServerUrl;
-
-/// Everything as it was given. The same struct is the command line and the TOML file.
-#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Options {
-    /// Where HTTPS is served (HTTP/2 and HTTP/1.1), or `off` [default: 127.0.0.1:8443]
-    #[arg(long, value_name = "ADDR", env = "WELLSPRING_HTTPS", hide_env = true)]
-    pub(crate) https: Option<Listen>,
-
-    /// Where plain HTTP is served, or `off` [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "WELLSPRING_HTTP", hide_env = true)]
-    pub(crate) http: Option<Listen>,
-
-    /// Where the self-signed certificates are kept [default: certs]
-    #[arg(long, value_name = "DIR", env = "WELLSPRING_CERTS", hide_env = true)]
-    pub(crate) certs: Option<PathBuf>,
-
-    /// A further name for the self-signed certificate; may be repeated
-    #[arg(
-        long = "name",
-        value_name = "NAME",
-        env = "WELLSPRING_NAME",
-        hide_env = true,
-        value_delimiter = ','
-    )]
-    #[serde(default, rename = "name")]
-    pub(crate) names: Vec<String>,
-
-    /// A certificate of your own: the chain as PEM, reloaded when it changes
-    #[arg(long, value_name = "FILE", env = "WELLSPRING_CERT", hide_env = true)]
-    pub(crate) cert: Option<PathBuf>,
-
-    /// The private key of --cert, as PEM
-    #[arg(long, value_name = "FILE", env = "WELLSPRING_KEY", hide_env = true)]
-    pub(crate) key: Option<PathBuf>,
-
-    /// An OpenAI-compatible API that answers chats, such as `https://api.openai.com/v1`
-    /// [default: a small built-in demo]
-    #[arg(long, value_name = "URL", env = "WELLSPRING_UPSTREAM", hide_env = true)]
-    pub(crate) upstream: Option<ServerUrl>,
-
-    /// A file with the upstream's API key. Without it the client's own Authorization is passed on
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "WELLSPRING_UPSTREAM_KEY_FILE",
-        hide_env = true
-    )]
-    pub(crate) upstream_key_file: Option<PathBuf>,
-
-    /// A certificate authority that the upstream's certificate may come from, as PEM
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "WELLSPRING_UPSTREAM_CACERT",
-        hide_env = true
-    )]
-    pub(crate) upstream_cacert: Option<PathBuf>,
-
-    /// How many bytes of events a topic keeps [default: 1048576]
-    #[arg(
-        long,
-        value_name = "BYTES",
-        env = "WELLSPRING_TOPIC_BYTES",
-        hide_env = true
-    )]
-    pub(crate) topic_bytes: Option<NonZeroUsize>,
-
-    /// How many events a topic keeps [default: 65536]
-    #[arg(
-        long,
-        value_name = "N",
-        env = "WELLSPRING_TOPIC_EVENTS",
-        hide_env = true
-    )]
-    pub(crate) topic_events: Option<NonZeroUsize>,
-
-    /// How long a topic keeps an event [default: 1h]
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "WELLSPRING_TOPIC_AGE",
-        hide_env = true
-    )]
-    pub(crate) topic_age: Option<Span>,
-
-    /// What happens to a reader that falls behind what its topic keeps [default: disconnect]
-    #[arg(
-        long,
-        value_name = "POLICY",
-        env = "WELLSPRING_OVERFLOW",
-        hide_env = true
-    )]
-    pub(crate) overflow: Option<Overflow>,
-
-    /// The longest data of one event [default: 262144]
-    #[arg(
-        long,
-        value_name = "BYTES",
-        env = "WELLSPRING_EVENT_BYTES",
-        hide_env = true
-    )]
-    pub(crate) event_bytes: Option<NonZeroUsize>,
-
-    /// How long a run can be read after its end [default: 15m]
-    #[arg(long, value_name = "TIME", env = "WELLSPRING_RUN_AGE", hide_env = true)]
-    pub(crate) run_age: Option<Span>,
-
-    /// The longest silence on a stream; then a heartbeat is sent [default: 10s]
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "WELLSPRING_HEARTBEAT",
-        hide_env = true
-    )]
-    pub(crate) heartbeat: Option<Span>,
-
-    /// How many streams one HTTP/2 connection may have [default: 256]
-    #[arg(long, value_name = "N", env = "WELLSPRING_STREAMS", hide_env = true)]
-    pub(crate) streams: Option<u32>,
-
-    /// How many cores serve connections [default: all]
-    #[arg(long, value_name = "N", env = "WELLSPRING_CORES", hide_env = true)]
-    pub(crate) cores: Option<NonZeroUsize>,
-
-    /// How long clients have to leave after SIGTERM or Ctrl-C [default: 10s]
-    #[arg(long, value_name = "TIME", env = "WELLSPRING_DRAIN", hide_env = true)]
-    pub(crate) drain: Option<Span>,
-
-    /// Write the addresses in use to this file, as JSON, once connections are accepted
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "WELLSPRING_READY_FILE",
-        hide_env = true
-    )]
-    pub(crate) ready_file: Option<PathBuf>,
-
-    /// What is logged: error, warn, info, debug, or a filter such as wellspring_front=debug
-    /// [default: info]
-    #[arg(long, value_name = "LEVEL", env = "WELLSPRING_LOG", hide_env = true)]
-    pub(crate) log: Option<String>,
-
-    /// How it is logged [default: text]
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "WELLSPRING_LOG_FORMAT",
-        hide_env = true
-    )]
-    pub(crate) log_format: Option<LogFormat>,
-
-    /// A TOML file with any of these options, without the dashes in front
-    #[arg(long, value_name = "FILE", env = "WELLSPRING_CONFIG", hide_env = true)]
-    #[serde(skip)]
-    pub(crate) config: Option<PathBuf>,
-}
 
 /// Everything as it counts.
 #[derive(Debug, Clone)]
@@ -208,39 +54,6 @@ pub(crate) struct Upstream {
     pub(crate) key: Option<Secret>,
     pub(crate) authority: Option<PathBuf>,
 }
-
-/// A listener's address, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) enum Listen {
-    At(SocketAddr),
-    Off,
-}
-
-/// A time as people write it: `250ms`, `10s`, `15m`, `1h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Span(pub(crate) Duration);
-
-/// As [`wellspring::Overflow`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Overflow {
-    Disconnect,
-    Latest,
-    Skip,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogFormat {
-    Json,
-    Text,
-}
-
-/// What must not reach a log.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
 
 /// Why the configuration cannot be.
 #[derive(Debug, Error)]
@@ -341,41 +154,6 @@ impl Config {
     }
 }
 
-impl Options {
-    /// What is not said here is said by `other`.
-    fn or(self, other: Self) -> Self {
-        Self {
-            https: self.https.or(other.https),
-            http: self.http.or(other.http),
-            certs: self.certs.or(other.certs),
-            names: if self.names.is_empty() {
-                other.names
-            } else {
-                self.names
-            },
-            cert: self.cert.or(other.cert),
-            key: self.key.or(other.key),
-            upstream: self.upstream.or(other.upstream),
-            upstream_key_file: self.upstream_key_file.or(other.upstream_key_file),
-            upstream_cacert: self.upstream_cacert.or(other.upstream_cacert),
-            topic_bytes: self.topic_bytes.or(other.topic_bytes),
-            topic_events: self.topic_events.or(other.topic_events),
-            topic_age: self.topic_age.or(other.topic_age),
-            overflow: self.overflow.or(other.overflow),
-            event_bytes: self.event_bytes.or(other.event_bytes),
-            run_age: self.run_age.or(other.run_age),
-            heartbeat: self.heartbeat.or(other.heartbeat),
-            streams: self.streams.or(other.streams),
-            cores: self.cores.or(other.cores),
-            drain: self.drain.or(other.drain),
-            ready_file: self.ready_file.or(other.ready_file),
-            log: self.log.or(other.log),
-            log_format: self.log_format.or(other.log_format),
-            config: self.config,
-        }
-    }
-}
-
 fn read(path: &Path) -> Result<Options, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
         path: path.to_owned(),
@@ -388,81 +166,6 @@ fn read(path: &Path) -> Result<Options, ConfigError> {
             .map_or(1, |span| 1 + text[..span.start].matches('\n').count()),
         message: error.message().replace('\n', " "),
     })
-}
-
-impl Secret {
-    fn new(key: &str) -> Result<Self, ConfigError> {
-        let key = key.trim();
-        if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(ConfigError::Key);
-        }
-        Ok(Self(key.to_owned()))
-    }
-
-    /// The secret itself.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self::Off);
-        }
-        text.parse().map(Self::At).map_err(|_| {
-            format!("{text:?} is no address like 127.0.0.1:8443 or [::]:443, and not `off`")
-        })
-    }
-}
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let milliseconds = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60 * 1000,
-            "h" => 60 * 60 * 1000,
-            "d" => 24 * 60 * 60 * 1000,
-            _ => 0,
-        };
-        match number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(milliseconds))
-        {
-            Some(span) if milliseconds > 0 && span > 0 => Ok(Self(Duration::from_millis(span))),
-            _ => Err(format!("{text:?} is no time like 250ms, 10s, 15m or 1h")),
-        }
-    }
-}
-
-impl TryFrom<String> for Listen {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
 }
 
 #[cfg(test)]

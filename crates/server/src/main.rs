@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod dialect;
 mod ingest;
+mod interrupt;
 mod ledger;
 mod pages;
 mod playground;

@@ -4,7 +4,6 @@
 //! took, so a request is ended from time to time; until then its lines are kept, and when the connection breaks they
 //! are sent again. Each carries a key, by which the topic counts it once.
 
-mod interrupt;
 mod line;
 mod progress;
 mod source;
@@ -20,7 +19,6 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, Stdin};
 use tokio::time::{Instant, sleep_until};
 
-use self::interrupt::Interrupts;
 use self::line::{Format, LineError, LineWriter};
 use self::progress::{Progress, lines};
 use self::source::Source;
@@ -29,6 +27,7 @@ use self::upload::{Exchange, Receipt, Upload, UploadError};
 use crate::client::{
     Backoff, ClientError, HttpClient, Refusal, ServerUrl, Trust, TrustError, path_segment,
 };
+use crate::interrupt::Interrupts;
 
 /// What `wellspring publish` is told.
 #[derive(Debug, Clone, Args)]

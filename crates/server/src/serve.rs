@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use wellspring_front::{
     Bound, CertificateFiles, Front, Limits, Running, Scheme, Tls, trust_instructions,
@@ -17,6 +16,7 @@ use wellspring_front::{
 
 use crate::cli::bad_use;
 use crate::config::{Certificate, Config, Listen, Options};
+use crate::interrupt::Interrupts;
 use crate::routes::{Program, Served};
 use crate::telemetry;
 
@@ -108,7 +108,7 @@ fn serve(
         .build()?;
     runtime.block_on(async {
         // Before the ready file: whoever has read it may send a signal.
-        let mut signals = Signals::new()?;
+        let mut interrupts = Interrupts::new()?;
         let running = bound.serve(Arc::new(Served(Arc::clone(program))))?;
         greet(config, running.addresses());
         if let Some(path) = &config.ready_file {
@@ -120,10 +120,10 @@ fn serve(
         loop {
             tokio::select! {
                 _ = sweep.tick() => program.sweep(),
-                () = signals.next() => break,
+                () = interrupts.next() => break,
             }
         }
-        Ok(drain(config, program, &running, &mut signals).await)
+        Ok(drain(config, program, &running, &mut interrupts).await)
     })
 }
 
@@ -132,7 +132,7 @@ async fn drain(
     config: &Config,
     program: &Program,
     running: &Running,
-    signals: &mut Signals,
+    interrupts: &mut Interrupts,
 ) -> ExitCode {
     tracing::info!(
         seconds = config.drain.as_secs_f64(),
@@ -151,33 +151,11 @@ async fn drain(
             tracing::info!(ended = drained.ended, cut = drained.cut, "drained");
             ExitCode::SUCCESS
         }
-        () = signals.next() => {
+        () = interrupts.next() => {
             running.cut();
             running.ended().await;
             tracing::warn!("ended at once");
             ExitCode::FAILURE
-        }
-    }
-}
-
-/// What asks the program to end.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }
