@@ -1,9 +1,15 @@
 //! HTTP/1.1, by hyper.
 
-use std::{pin::Pin, rc::Rc, task::Poll};
+use std::{
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
     application::Application,
@@ -11,6 +17,7 @@ use crate::{
     drain::Phase,
     limits::Limits,
     shard::Shard,
+    socket::Stream,
 };
 
 /// Serves one connection to its end.
@@ -49,7 +56,13 @@ pub(crate) async fn serve<A: Application>(
     .await;
     let reason = match ended {
         // Here the engine has said goodbye itself.
-        Ok(result @ Ok(())) => return EndReason::of(result, connection, phase),
+        Ok(result @ Ok(())) => {
+            let reason = EndReason::of(result, connection, phase);
+            if reason == EndReason::Finished {
+                linger(shard, engine.into_parts().io.into_inner()).await;
+            }
+            return reason;
+        }
         Ok(result) => EndReason::of(result, connection, phase),
         Err(reason) => reason,
     };
@@ -58,6 +71,30 @@ pub(crate) async fn serve<A: Application>(
         engine.into_parts().io.into_inner().farewell().await;
     }
     reason
+}
+
+/// How long a peer is listened to after the last response.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Reads on, and throws it away, until the peer has closed its side too (RFC 9112, section 9.6).
+///
+/// A response may come before its request is whole: an upload that is refused. A socket that is closed with unread bytes
+/// is reset, and the reset overtakes the response: the peer sees a broken pipe in place of what is wrong.
+async fn linger<A: Application>(shard: &Shard<A>, mut stream: Stream) {
+    let mut deadline = pin!(tokio::time::sleep(LINGER));
+    let mut room = [0; 4096];
+    std::future::poll_fn(|context| {
+        // From here on the clock of a drain counts, and whoever is idle must not hold it up.
+        while shard.phase() == Phase::Serving && deadline.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut room);
+            match ready!(Pin::new(&mut stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Never with `pipeline_flush` (it switches back-pressure off) or `half_close` (it hides that the peer has left).
