@@ -5,10 +5,10 @@ use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::program::Program;
+use crate::program::{Program, soon};
 use crate::stream::{Events, data};
 use crate::transport::{Client, ClientBody, Transport, Whole, get, post, publish};
 
@@ -252,6 +252,33 @@ async fn the_line_that_is_wrong_is_named_and_those_before_it_stay() {
     }
     let alive = Whole::of(&program, Transport::Http1, get("/healthz")).await;
     assert_eq!(alive.status, 200);
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_publisher_that_is_still_sending() {
+    let program = Program::start(&["--event-bytes", "1000"]);
+    for transport in [Transport::Http1, Transport::Http1Tls] {
+        let mut socket = transport.dial(&program).await;
+        // Far more than the server reads before it answers, and than socket buffers hold.
+        let size = 32 << 20;
+        let head =
+            format!("POST /topics/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let sent = socket.write_all(&vec![b'x'; size]).await;
+        assert!(sent.is_ok(), "{transport:?}: {sent:?}");
+        let mut answer = String::new();
+        soon("the refusal", socket.read_to_string(&mut answer))
+            .await
+            .unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 413 "),
+            "{transport:?}: {answer}"
+        );
+        assert!(
+            answer.contains("longer than 1000 bytes"),
+            "{transport:?}: {answer}"
+        );
+    }
 }
 
 /// A body that is written while it is sent. Dropping the sender ends it.
