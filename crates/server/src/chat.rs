@@ -124,6 +124,23 @@ pub(crate) async fn complete<B: Body<Data = Bytes>>(
     }
 }
 
+/// `GET /v1/models`: the upstream's list, or the one model that is built in.
+pub(crate) async fn models(upstream: Option<&Upstream>, request: &Parts) -> Answer {
+    match upstream {
+        None => answer::json(
+            StatusCode::OK,
+            &json!({
+                "object": "list",
+                "data": [{ "id": demo::MODEL, "object": "model", "created": 0, "owned_by": "wellspring" }],
+            }),
+        ),
+        Some(upstream) => match upstream.models(&request.headers).await {
+            Ok(reply) => pass_on(reply),
+            Err(why) => error(StatusCode::BAD_GATEWAY, &why.to_string()),
+        },
+    }
+}
+
 async fn ask(
     runs: &Runs,
     upstream: &Upstream,

@@ -13,7 +13,6 @@ use http_body::Body;
 use hyper::service::Service;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
-use serde_json::json;
 use wellspring::{Hub, HubOptions, Start, TopicName, check_host, subscribe};
 use wellspring_front::{Application, Connection, Ended, RequestBody};
 
@@ -21,7 +20,6 @@ use crate::answer::{self, Answer, AnswerBody};
 use crate::chat;
 use crate::client::TrustError;
 use crate::config::Config;
-use crate::demo;
 use crate::dialect::Dialect;
 use crate::ledger::Ledger;
 use crate::pages;
@@ -158,7 +156,10 @@ impl Program {
                 answer::bytes(StatusCode::OK, "text/plain", "ok\n")
             }),
             (Route::Ready, _) => reading(request, || self.ready()),
-            (Route::Models, _) => reading(request, models),
+            (Route::Models, &Method::GET | &Method::HEAD) => {
+                chat::models(self.upstream.as_ref(), request).await
+            }
+            (Route::Models, _) => Problem::method("GET, HEAD").into_answer(),
         }
     }
 
@@ -289,14 +290,4 @@ fn page(request: &Parts) -> Answer {
         }
         answer
     })
-}
-
-fn models() -> Answer {
-    answer::json(
-        StatusCode::OK,
-        &json!({
-            "object": "list",
-            "data": [{ "id": demo::MODEL, "object": "model", "created": 0, "owned_by": "wellspring" }],
-        }),
-    )
 }

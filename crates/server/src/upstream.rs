@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use thiserror::Error;
 use wellspring::event::{DecodeError, Decoder};
 
-use crate::client::{ClientError, HttpClient, Trust, TrustError, full};
+use crate::client::{ClientBody, ClientError, HttpClient, Trust, TrustError, empty, full};
 use crate::config;
 use crate::dialect::{Chunk, Part, Summary};
 use crate::runs::Producer;
@@ -20,6 +20,7 @@ use crate::runs::Producer;
 pub(crate) struct Upstream {
     client: HttpClient,
     completions: Uri,
+    models: Uri,
     authorization: Option<HeaderValue>,
 }
 
@@ -79,6 +80,7 @@ impl Upstream {
         Ok(Self {
             client: HttpClient::new(&trust)?,
             completions: config.url.join("/chat/completions"),
+            models: config.url.join("/models"),
             authorization: config.key.as_ref().map(|key| {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
                     .expect("a secret is made of visible ASCII");
@@ -98,21 +100,12 @@ impl Upstream {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Reply, UpstreamError> {
-        let mut request = Request::post(self.completions.clone())
+        let request = Request::post(self.completions.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream, application/json")
             .body(full(body))
             .expect("all of it was checked before");
-        if let Some(authorization) = self
-            .authorization
-            .as_ref()
-            .or_else(|| headers.get(AUTHORIZATION))
-        {
-            request
-                .headers_mut()
-                .insert(AUTHORIZATION, authorization.clone());
-        }
-        let response = self.client.send(request).await?;
+        let response = self.send(request, headers).await?;
         let streams = response.headers().get(CONTENT_TYPE).is_some_and(|given| {
             given
                 .as_bytes()
@@ -122,19 +115,50 @@ impl Upstream {
         if response.status() == StatusCode::OK && streams {
             return Ok(Reply::Stream(response));
         }
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, Self::WHOLE)
-            .collect()
-            .await
-            .map_err(|error| UpstreamError::Broken(error.to_string()))?
-            .to_bytes();
-        Ok(Reply::Whole(Whole {
-            status: head.status,
-            content_type: head.headers.get(CONTENT_TYPE).cloned(),
-            retry_after: head.headers.get("retry-after").cloned(),
-            body,
-        }))
+        whole(response).await.map(Reply::Whole)
     }
+
+    /// What models the upstream offers, in its own words.
+    ///
+    /// # Errors
+    ///
+    /// When the upstream cannot be reached or breaks off.
+    pub(crate) async fn models(&self, headers: &HeaderMap) -> Result<Whole, UpstreamError> {
+        let request = Request::get(self.models.clone())
+            .header(ACCEPT, "application/json")
+            .body(empty())
+            .expect("all of it was checked before");
+        whole(self.send(request, headers).await?).await
+    }
+
+    async fn send(
+        &self,
+        mut request: Request<ClientBody>,
+        headers: &HeaderMap,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let authorization = self.authorization.as_ref();
+        if let Some(authorization) = authorization.or_else(|| headers.get(AUTHORIZATION)) {
+            request
+                .headers_mut()
+                .insert(AUTHORIZATION, authorization.clone());
+        }
+        Ok(self.client.send(request).await?)
+    }
+}
+
+async fn whole(response: Response<Incoming>) -> Result<Whole, UpstreamError> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, Upstream::WHOLE)
+        .collect()
+        .await
+        .map_err(|error| UpstreamError::Broken(error.to_string()))?
+        .to_bytes();
+    Ok(Whole {
+        status: head.status,
+        content_type: head.headers.get(CONTENT_TYPE).cloned(),
+        retry_after: head.headers.get("retry-after").cloned(),
+        body,
+    })
 }
 
 /// Feeds a run with the upstream's stream, to its end.

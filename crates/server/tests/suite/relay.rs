@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::program::Program;
 use crate::stream::{Events, Seen, data};
-use crate::transport::{Client, ClientBody, Transport, Whole, header, post};
+use crate::transport::{Client, ClientBody, Transport, Whole, get, header, post};
 use crate::upstream::{Question, Upstream};
 
 /// Chunks as upstreams write them: with fields that nobody knows, odd spaces, numbers that a parser would spell anew.
@@ -159,6 +159,21 @@ async fn our_key_replaces_the_clients() {
         );
         assert_eq!(answer.await.unwrap().text(), "{}");
     }
+}
+
+#[tokio::test]
+async fn the_models_are_those_of_the_upstream() {
+    let (mut upstream, program) = start(&[]).await;
+    let answer = answer_of(&program, Transport::Http2, get("/v1/models")).await;
+    let question = upstream.question().await;
+    assert_eq!(question.head.uri.path(), "/v1/models");
+    let listed = r#"{"object":"list","data":[{"id":"theirs"}]}"#;
+    question.refuse(
+        StatusCode::OK,
+        &[("content-type", "application/json")],
+        listed,
+    );
+    assert_eq!(answer.await.unwrap().text(), listed);
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ const REMEMBERED = 40;
 /** What the meter shows before the first question. */
 const NO_TURN = { firstToken: null, rate: null, resumes: 0, lost: 0, doubled: 0, run: null, state: 'none', isOver: true };
 
+/** The built-in model, which an upstream does not know. */
+const DEMO = 'wellspring-demo';
+
 const byId = (id) => document.getElementById(id);
 
 export function startChat(announce) {
@@ -61,6 +64,15 @@ export function startChat(announce) {
     return turn;
   };
 
+  /** Offers what the server's upstream has, and takes its first model where the built-in one is not there. */
+  const offerModels = async () => {
+    const response = await fetch('/v1/models').catch(() => null);
+    const listed = response?.ok ? await response.json().catch(() => null) : null;
+    const ids = Array.isArray(listed?.data) ? listed.data.map(({ id }) => String(id)) : [];
+    byId('models').replaceChildren(...ids.map((id) => new Option(id, id)));
+    if (ids.length > 0 && model.value === DEMO && !ids.includes(DEMO)) model.value = ids[0];
+  };
+
   const isBusy = () => turns.length > 0 && !turns.at(-1).isOver;
 
   const send = (text) => {
@@ -69,7 +81,7 @@ export function startChat(announce) {
     const turn = add({ prompt: text });
     turn.element.scrollIntoView({ block: 'start' });
     posting = new AbortController();
-    turn.ask(model.value.trim() || 'wellspring-demo', messages, posting.signal);
+    turn.ask(model.value.trim() || DEMO, messages, posting.signal);
   };
 
   // One line to begin with, as many as the text needs up to what the style sheet allows.
@@ -115,6 +127,7 @@ export function startChat(announce) {
   });
 
   restore();
+  offerModels();
 
   function restore() {
     let stored;
