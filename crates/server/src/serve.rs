@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 use wellspring_front::{
@@ -66,6 +67,7 @@ pub(crate) fn print_certificates(options: Options) -> ExitCode {
 fn prepare(options: Options) -> Result<(Config, Bound, Arc<Program>), Box<dyn Error>> {
     let config = Config::load(options)?;
     telemetry::start(&config.log, config.log_format)?;
+    raise_file_limit();
     let mut front = Front::builder()
         .limits(limits(&config))
         .on_shard_start(wellspring::enter_shard);
@@ -81,6 +83,20 @@ fn prepare(options: Options) -> Result<(Config, Bound, Arc<Program>), Box<dyn Er
     let bound = front.bind()?;
     let program = Arc::new(Program::new(config.clone())?);
     Ok((config, bound, program))
+}
+
+/// Raises the soft limit of open files to the hard one: each connection is a file, and the usual 1,024
+/// would end a server long before its memory does.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => tracing::debug!(files = limit.maximum, "file limit raised"),
+        Err(error) => tracing::warn!(files = limit.current, %error, "cannot raise the file limit"),
+    }
 }
 
 fn limits(config: &Config) -> Limits {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::process::{Process, Signal};
+use crate::process::{PATIENCE, Process, Signal};
 use crate::program::Program;
 use crate::stream::{Events, data};
 use crate::transport::{Client, Transport, Whole, get, post, publish};
@@ -238,6 +238,33 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
             "{environment:?} {arguments:?}: {told}"
         );
     }
+}
+
+#[test]
+fn the_file_limit_is_raised_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let ready = folder.path().join("ready.json");
+    let mut program = std::process::Command::new("sh")
+        .current_dir(folder.path())
+        .args(["-c", "ulimit -S -n 64; exec \"$0\" \"$@\""])
+        .args([env!("CARGO_BIN_EXE_wellspring"), "--https", "off"])
+        .args(["--http", "127.0.0.1:0", "--ready-file", "ready.json"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !ready.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = files.unwrap().split_whitespace().collect();
+    assert_ne!(words[3], "64");
+    assert_eq!(words[3], words[4], "{limits}");
 }
 
 #[test]
