@@ -51,13 +51,13 @@ def wait_until_ready(server):
     sys.exit(f"{SERVER}: not ready within {BUILD_DEADLINE} s")
 
 
-def wait_for_event(command, output):
+def wait_for(words, command, output):
     deadline = time.monotonic() + COMMAND_DEADLINE
     while time.monotonic() < deadline:
-        if b"data: " in Path(output.name).read_bytes():
+        if words in Path(output.name).read_bytes():
             return
-        time.sleep(0.1)
-    sys.exit(f"{command}: no event within {COMMAND_DEADLINE} s")
+        time.sleep(0.05)
+    sys.exit(f"{command}: no {words} within {COMMAND_DEADLINE} s")
 
 
 def main():
@@ -78,9 +78,8 @@ def main():
                 if never_ends(command):
                     output = tempfile.NamedTemporaryFile()
                     endless.append((command, start(command, output), output))
-                    # It is subscribed when its first bytes are there.
-                    while not Path(output.name).stat().st_size:
-                        time.sleep(0.05)
+                    # It is subscribed when its first bytes are there: a heartbeat.
+                    wait_for(b":\n", command, output)
                 else:
                     ran = subprocess.run(
                         ["bash", "-o", "pipefail", "-c", command],
@@ -90,7 +89,7 @@ def main():
                     if ran.returncode:
                         sys.exit(f"{command}: ended with {ran.returncode}\n{ran.stderr}")
             for command, _, output in endless:
-                wait_for_event(command, output)
+                wait_for(b"data: ", command, output)
         finally:
             for _, process, _ in endless:
                 process.kill()
