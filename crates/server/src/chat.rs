@@ -13,7 +13,7 @@ use http_body::Body;
 use rand::RngExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wellspring::{EventBody, Start, StreamOptions, event_stream};
+use wellspring::{EventBody, StreamOptions, event_stream};
 
 use crate::answer::{self, Answer};
 use crate::demo;
@@ -221,7 +221,7 @@ fn stream(run: Result<Arc<Run>, TooManyRuns>, heartbeat: Duration) -> Outcome {
     let options = StreamOptions::default()
         .with_heartbeat(heartbeat)
         .with_retry(None);
-    let reader = run.read(Dialect::OpenAiChat, Start::Earliest);
+    let reader = run.read(Dialect::OpenAiChat, run.beginning(Dialect::OpenAiChat));
     let mut response = event_stream(EventBody::new(reader, options));
     let headers = response.headers_mut();
     let id = HeaderValue::from_str(run.id()).expect("an id is ASCII");

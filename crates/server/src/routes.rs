@@ -13,7 +13,7 @@ use http_body::Body;
 use hyper::service::Service;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
-use wellspring::{Hub, HubOptions, Start, TopicName, check_host, subscribe};
+use wellspring::{Hub, HubOptions, TopicName, check_host, subscribe};
 use wellspring_front::{Application, Connection, Ended, RequestBody};
 
 use crate::answer::{self, Answer, AnswerBody};
@@ -182,7 +182,7 @@ impl Program {
             .into_answer();
         };
         let options = stream::options(request, self.config.heartbeat);
-        let response = subscribe(request, options, Start::Earliest, |start| {
+        let response = subscribe(request, options, run.beginning(Dialect::Native), |start| {
             Ok(run.read(Dialect::Native, start))
         });
         match response {

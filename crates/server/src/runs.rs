@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use tokio::time::Instant;
-use wellspring::{AppendError, End, Log, Reader, Retention, Start};
+use wellspring::{AppendError, Cursor, End, Log, Reader, Retention, Start};
 
 use crate::dialect::{Dialect, Head, Part};
 
@@ -103,6 +103,12 @@ impl Runs {
 impl Run {
     pub(crate) fn id(&self) -> &str {
         &self.head.id
+    }
+
+    /// Before the first event of one spelling: a reader from here is told when the run has outgrown
+    /// what is kept of it, where one from the earliest event would not notice.
+    pub(crate) fn beginning(&self, dialect: Dialect) -> Start {
+        Start::After(Cursor::start(self.log(dialect).epoch()))
     }
 
     /// A reader of this run in one spelling.
@@ -201,6 +207,21 @@ mod tests {
             chat.ends_with("data: [DONE]\n\n") && !chat.contains("id: "),
             "{chat}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_run_that_outgrew_its_log_says_so() {
+        let runs = Runs::new(Duration::from_secs(1));
+        let (run, producer) = runs.begin("m", false).unwrap();
+        for _ in 0..3 * Runs::BYTES / (64 * 1024) {
+            producer.tell(&Part::Answer(&"x".repeat(64 * 1024)));
+        }
+        let native = run.beginning(Dialect::Native);
+        let next = run.read(Dialect::Native, native).next().await;
+        assert!(matches!(next, Next::Gap(_)), "{next:?}");
+        let chat = run.beginning(Dialect::OpenAiChat);
+        let next = run.read(Dialect::OpenAiChat, chat).next().await;
+        assert_eq!(next, Next::End(End::Failed));
     }
 
     #[tokio::test]

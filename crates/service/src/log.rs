@@ -38,7 +38,8 @@ pub struct LogOptions {
     pub overflow: Overflow,
     /// Whether events carry their position as `id:` on the wire. Default true. Off for dialects whose
     /// clients choke on ids (`openai-python` parses every block once it has seen one); what is read
-    /// without ids cannot be resumed by id.
+    /// without ids cannot be resumed by id, and so a reader that misses something is cut
+    /// ([`End::Failed`]), whatever `overflow` says: a clean end would look like the whole.
     pub ids: bool,
 }
 
@@ -113,6 +114,7 @@ pub struct Appended {
 pub(crate) struct Shared {
     epoch: Epoch,
     overflow: Overflow,
+    ids: bool,
     /// Raised after every change that readers must see, and before they are woken.
     version: AtomicU64,
     state: Mutex<State>,
@@ -146,6 +148,7 @@ impl Log {
         Self(Arc::new(Shared {
             epoch,
             overflow: options.overflow,
+            ids: options.ids,
             version: AtomicU64::new(1),
             state: Mutex::new(State {
                 window: Window::new(epoch, options, floor),
@@ -320,6 +323,11 @@ impl Log {
 
     pub(crate) fn overflow(&self) -> Overflow {
         self.0.overflow
+    }
+
+    /// Whether readers have ids, by which they can resume and be told of a gap.
+    pub(crate) fn has_ids(&self) -> bool {
+        self.0.ids
     }
 
     pub(crate) fn join(&self) {

@@ -266,6 +266,7 @@ impl LogReader {
                 Some(self.advance(shared))
             }
             Found::Tail => state.end.map(Next::End),
+            Found::Evicted if !self.log.has_ids() => Some(Next::End(End::Failed)),
             Found::Evicted => {
                 let (reason, on) = match self.log.overflow() {
                     _ if !self.placed => (GapReason::Evicted, state.window.floor()),

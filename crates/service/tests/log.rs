@@ -487,6 +487,26 @@ fn filled(options: LogOptions, events: usize) -> Log {
     log
 }
 
+#[test]
+fn a_reader_without_ids_that_misses_something_is_cut() {
+    let retention = Retention::default().with_events(2);
+    let options = LogOptions::default()
+        .with_retention(retention)
+        .with_ids(false);
+    let log = Log::new(options);
+    let mut behind = read(&log, Start::Earliest);
+    append(&log, 0);
+    let task = Count::new();
+    assert!(matches!(
+        task.poll(&mut behind),
+        Poll::Ready(Next::Events { .. })
+    ));
+    for number in 1..5 {
+        append(&log, number);
+    }
+    assert_eq!(task.poll(&mut behind), Poll::Ready(Next::End(End::Failed)));
+}
+
 fn append(log: &Log, number: usize) -> Position {
     log.append(&Event::new(number.to_string()))
         .expect("it is small")
