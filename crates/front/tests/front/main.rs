@@ -1,6 +1,7 @@
 //! The front end as its peers and its application see it: real sockets, real clients.
 
 mod application;
+mod backpressure;
 mod browser;
 mod certificates;
 mod deadlines;
