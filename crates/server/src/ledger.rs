@@ -1,6 +1,5 @@
 //! What one connection did, told in one log line when it is over.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,8 @@ use wellspring_front::{Connection, Ended};
 #[derive(Debug)]
 pub(crate) struct Ledger {
     connection: Arc<Connection>,
-    topics: Mutex<BTreeSet<String>>,
+    /// Each name once. Room for exactly these: most connections have one, and hold it for hours.
+    topics: Mutex<Vec<Box<str>>>,
     events: AtomicU64,
     bytes: AtomicU64,
     streams: AtomicU64,
@@ -47,7 +47,10 @@ impl Ledger {
             if topics.len() > Self::NAMES {
                 break;
             }
-            topics.insert(name.to_owned());
+            if !topics.iter().any(|known| **known == *name) {
+                topics.reserve_exact(1);
+                topics.push(name.into());
+            }
         }
     }
 
@@ -67,7 +70,8 @@ impl Ledger {
 
     fn names(&self) -> String {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let mut names: Vec<&str> = topics.iter().map(|name| &**name).collect();
+        names.sort_unstable();
         if names.len() > Self::NAMES {
             names.truncate(Self::NAMES);
             names.push("...");
