@@ -126,7 +126,9 @@ fn deliver(times: usize) {
     let data = "x".repeat(100);
     let event = event(&data);
     // Without a heartbeat: its timer wants a runtime.
-    let options = StreamOptions::default().with_heartbeat(None).with_retry(None);
+    let options = StreamOptions::default()
+        .with_heartbeat(None)
+        .with_retry(None);
     let mut bodies: Vec<EventBody> = (0..BODIES)
         .map(|_| EventBody::new(log.read(Start::Tail), options.clone()))
         .collect();
