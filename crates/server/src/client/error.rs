@@ -157,7 +157,7 @@ fn without_code(text: &str) -> String {
 fn certificate_fault(fault: &CertificateError) -> String {
     match fault {
         CertificateError::UnknownIssuer => {
-            "its authority is unknown; give its CA with --cacert FILE".to_owned()
+            "its authority is unknown; give its CA with --cacert FILE (for an upstream: --upstream-cacert FILE)".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "it has expired".to_owned()

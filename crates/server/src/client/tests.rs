@@ -162,7 +162,7 @@ async fn a_certificate_is_believed_when_somebody_vouches_for_it() {
     assert_eq!(
         stranger,
         format!(
-            "certificate of {} is not trusted: its authority is unknown; give its CA with --cacert FILE",
+            "certificate of {} is not trusted: its authority is unknown; give its CA with --cacert FILE (for an upstream: --upstream-cacert FILE)",
             server.tls
         )
     );
