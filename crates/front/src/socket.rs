@@ -7,7 +7,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 pub(crate) use gather::Gather;
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
-pub(crate) use stream::{Replay, Socket, Stream};
+pub(crate) use stream::{Socket, Stream};
 
 /// How many connections the kernel holds for us until we accept them.
 ///

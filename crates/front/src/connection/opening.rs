@@ -13,7 +13,7 @@ use crate::{
     application::Application,
     listener::Accepted,
     shard::Shard,
-    socket::{Replay, Socket, Stream},
+    socket::{Socket, Stream},
     tls::Tls,
 };
 
@@ -68,7 +68,7 @@ async fn shake_hands<A: Application>(
     };
     Ok(Opened {
         protocol,
-        stream: Stream::Tls(Box::new(stream)),
+        stream: Stream::tls(stream),
         head_deadline: Box::pin(sleep(shard.limits().request_head)),
     })
 }
@@ -104,10 +104,9 @@ async fn sniff<A: Application>(
             break Protocol::Http2;
         }
     };
-    socket.replay(Replay::new(seen, length));
     Ok(Opened {
         protocol,
-        stream: Stream::Plain(socket),
+        stream: Stream::plain(socket).replay(&seen[..length]),
         head_deadline,
     })
 }

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -16,13 +17,54 @@ use tokio_rustls::server::TlsStream;
 use crate::connection::Connection;
 
 /// What a protocol's engine reads and writes.
-pub(crate) enum Stream {
+pub(crate) struct Stream {
+    carrier: Carrier,
+    /// Bytes that were read too early, and are read again first. Boxed and mostly absent: a stream lives for hours.
+    replay: Option<Box<Bytes>>,
+}
+
+enum Carrier {
     Plain(Socket),
     // Boxed: 1.2 KiB that a plain connection shall not carry.
     Tls(Box<TlsStream<Socket>>),
 }
 
 impl Stream {
+    pub(crate) fn plain(socket: Socket) -> Self {
+        Self {
+            carrier: Carrier::Plain(socket),
+            replay: None,
+        }
+    }
+
+    pub(crate) fn tls(stream: TlsStream<Socket>) -> Self {
+        Self {
+            carrier: Carrier::Tls(Box::new(stream)),
+            replay: None,
+        }
+    }
+
+    /// Has these bytes read again, before those that have not been read yet.
+    pub(crate) fn replay(mut self, bytes: &[u8]) -> Self {
+        debug_assert!(self.replay.is_none(), "read before what is replayed");
+        if !bytes.is_empty() {
+            // Copied: a slice would hold on to the whole of an engine's read buffer.
+            self.replay = Some(Box::new(Bytes::copy_from_slice(bytes)));
+        }
+        self
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.carrier, Carrier::Tls(_))
+    }
+
+    /// Bounds what is encrypted ahead of a socket that takes no more. rustls: 64 KiB.
+    pub(crate) fn set_buffer_limit(&mut self, bytes: usize) {
+        if let Carrier::Tls(stream) = &mut self.carrier {
+            stream.get_mut().1.set_buffer_limit(Some(bytes));
+        }
+    }
+
     /// Says goodbye as far as that goes without waiting: `close_notify` on TLS (RFC 8446, section 6.1), then FIN.
     pub(crate) async fn farewell(&mut self) {
         std::future::poll_fn(|context| {
@@ -33,16 +75,40 @@ impl Stream {
     }
 }
 
+impl Carrier {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        let this = self.get_mut();
+        let Some(replay) = &mut this.replay else {
+            return this.carrier.poll_read(context, buffer);
+        };
+        let replayed = replay.split_to(replay.len().min(buffer.remaining()));
+        buffer.put_slice(&replayed);
+        if replay.is_empty() {
+            this.replay = None;
         }
+        // Together with what follows them: hyper takes a short first read for a hint to double its buffer. An end or an
+        // error behind them shows again at the next read.
+        if buffer.remaining() > 0 {
+            let _ = this.carrier.poll_read(context, buffer);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -52,9 +118,9 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        match &mut self.get_mut().carrier {
+            Carrier::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Carrier::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -63,9 +129,9 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        match &mut self.get_mut().carrier {
+            Carrier::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Carrier::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
@@ -74,16 +140,16 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        match &mut self.get_mut().carrier {
+            Carrier::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Carrier::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        match &mut self.get_mut().carrier {
+            Carrier::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Carrier::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }
@@ -92,37 +158,11 @@ impl AsyncWrite for Stream {
 pub(crate) struct Socket {
     tcp: TcpStream,
     connection: Arc<Connection>,
-    replay: Replay,
-}
-
-/// Bytes that were read to find out the protocol, and are read again by its engine.
-#[derive(Default)]
-pub(crate) struct Replay {
-    bytes: [u8; 24],
-    length: u8,
-}
-
-impl Replay {
-    pub(crate) fn new(bytes: [u8; 24], length: usize) -> Self {
-        debug_assert!(length <= bytes.len());
-        Self {
-            bytes,
-            length: length.min(bytes.len()) as u8,
-        }
-    }
 }
 
 impl Socket {
     pub(crate) fn new(tcp: TcpStream, connection: Arc<Connection>) -> Self {
-        Self {
-            tcp,
-            connection,
-            replay: Replay::default(),
-        }
-    }
-
-    pub(crate) fn replay(&mut self, replay: Replay) {
-        self.replay = replay;
+        Self { tcp, connection }
     }
 
     fn note(&self, error: &io::Error) {
@@ -151,16 +191,6 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let replayed = usize::from(this.replay.length).min(buffer.remaining());
-        if replayed > 0 {
-            buffer.put_slice(&this.replay.bytes[..replayed]);
-            this.replay.bytes.copy_within(replayed.., 0);
-            this.replay.length -= replayed as u8;
-            // Together with what follows them: hyper takes a short first read for a hint to double its buffer.
-            if buffer.remaining() == 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
         let before = buffer.filled().len();
         let poll = Pin::new(&mut this.tcp).poll_read(context, buffer);
         match &poll {
@@ -171,12 +201,7 @@ impl AsyncRead for Socket {
             Poll::Ready(Err(error)) => this.note(error),
             Poll::Pending => {}
         }
-        // An end or an error behind the replayed bytes shows again at the next read.
-        if replayed > 0 {
-            Poll::Ready(Ok(()))
-        } else {
-            poll
-        }
+        poll
     }
 }
 
