@@ -18,7 +18,7 @@ use std::{
 pub use ended::{EndReason, Ended};
 pub(crate) use opening::Opened;
 pub(crate) use panic::CatchPanic;
-pub(crate) use session::{Requests, Session};
+pub(crate) use session::{CountedBody, Requests, Session};
 
 use crate::{
     application::Application,

@@ -87,9 +87,19 @@ impl EndReason {
     pub(crate) fn of_socket(error: &io::Error, connection: &Connection) -> Self {
         if connection.was_reset_by_peer() {
             Self::PeerReset
+        } else if connection.was_closed_by_peer() {
+            Self::PeerClosed
         } else {
             Self::Error(in_words(error))
         }
+    }
+
+    /// In hyper's words, so that a log reads the same whoever wrote the stream.
+    pub(crate) fn of_body(error: &(dyn Error + 'static)) -> Self {
+        Self::Error(format!(
+            "error from user's Body stream: {}",
+            in_words(error)
+        ))
     }
 }
 

@@ -7,6 +7,7 @@ mod certificates;
 mod deadlines;
 mod drain;
 mod faults;
+mod lean;
 mod protocols;
 mod spread;
 

@@ -1,0 +1,178 @@
+//! A stream that is written without hyper: a body, a socket, and what the peer sent meanwhile.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use tokio::io::AsyncWrite;
+
+use super::{
+    handover::{LentBody, Settled},
+    output::{Framing, Output},
+    poll_listen,
+};
+use crate::{
+    application::Application,
+    connection::{Connection, EndReason},
+    drain::Phase,
+    shard::Shard,
+    socket::Stream,
+};
+
+/// A stream after its head, until its body ends.
+pub(crate) struct Lean<B> {
+    stream: Stream,
+    body: Source<B>,
+    output: Output,
+    framing: Framing,
+    /// Requests that came before their time, for hyper. Mostly none, and then nothing is allocated.
+    ahead: Vec<u8>,
+}
+
+/// Where the frames come from.
+enum Source<B> {
+    Flowing(LentBody<B>),
+    Ended,
+    /// Boxed: rare, and larger than the rest.
+    Failed(Box<EndReason>),
+}
+
+/// What becomes of a connection when its stream is over.
+pub(super) enum LeanEnd {
+    /// The next request may come, on this.
+    Next(Stream),
+    /// It was the last; goodbye is said, and the peer may still be sending.
+    Last(EndReason, Stream),
+    /// The stream was cut, and must look like it.
+    Broken(EndReason),
+}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>> Lean<B> {
+    /// Takes over a stream; `ahead` is what has been read behind its request.
+    pub(super) fn new(mut stream: Stream, settled: Settled<B>, ahead: &[u8]) -> Self {
+        // A stalled peer costs one record.
+        stream.set_buffer_limit(TLS_BUFFER);
+        Self {
+            stream,
+            body: Source::Flowing(settled.body),
+            output: Output::new(settled.framing),
+            framing: settled.framing,
+            // Copied: a slice would hold on to the whole of hyper's read buffer.
+            ahead: ahead.to_vec(),
+        }
+    }
+
+    /// Writes the stream to its end.
+    pub(super) async fn finish<A: Application>(
+        mut self,
+        shard: &Shard<A>,
+        connection: &Connection,
+    ) -> LeanEnd {
+        let written = poll_fn(|context| {
+            if shard.phase() == Phase::Cut {
+                return Poll::Ready(Err(EndReason::Cut));
+            }
+            self.poll_listen(context, connection, shard.limits().max_head_bytes as usize)?;
+            ready!(self.poll_write(context, connection))?;
+            let is_last = self.framing.is_last() || shard.phase() >= Phase::Draining;
+            if is_last {
+                // The response is through; whoever does not hear the goodbye has gone already.
+                let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(context));
+            }
+            Poll::Ready(Ok(is_last))
+        })
+        .await;
+        match written {
+            Err(reason) => LeanEnd::Broken(reason),
+            Ok(false) => LeanEnd::Next(self.stream.replay(&self.ahead)),
+            Ok(true) => {
+                let reason = match shard.phase() {
+                    Phase::Serving => EndReason::Finished,
+                    _ => EndReason::Drained,
+                };
+                LeanEnd::Last(reason, self.stream)
+            }
+        }
+    }
+
+    /// Hears what the peer sends: nothing, the next requests, or that it leaves, also behind those.
+    fn poll_listen(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: &Connection,
+        limit: usize,
+    ) -> Result<(), EndReason> {
+        loop {
+            let ahead = &mut self.ahead;
+            match poll_listen(&mut self.stream, context, |heard| {
+                ahead.extend_from_slice(heard);
+            }) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => {
+                    connection.note_peer_closed();
+                    return Err(EndReason::PeerClosed);
+                }
+                Poll::Ready(Ok(_)) if self.ahead.len() > limit => {
+                    return Err(EndReason::Error(format!(
+                        "the peer sent more than {limit} bytes during a stream"
+                    )));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Err(EndReason::of_socket(&error, connection)),
+            }
+        }
+    }
+
+    /// Writes what the body has. Ready when all of it is written.
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: &Connection,
+    ) -> Poll<Result<(), EndReason>> {
+        let mut is_quiet = false;
+        loop {
+            ready!(self.output.poll_write(&mut self.stream, context))
+                .map_err(|error| EndReason::of_socket(&error, connection))?;
+            match &self.body {
+                Source::Flowing(_) if is_quiet => return Poll::Pending,
+                Source::Flowing(_) => is_quiet = self.poll_body(context).is_pending(),
+                Source::Ended => return Poll::Ready(Ok(())),
+                Source::Failed(reason) => return Poll::Ready(Err((**reason).clone())),
+            }
+        }
+    }
+
+    /// Takes over what the body has, as far as one write carries it.
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Source::Flowing(body) = &mut self.body
+            && self.output.has_room()
+        {
+            match ready!(body.as_mut().poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.output.push(data),
+                    // Trailers, which nobody has agreed upon: the end, as for hyper.
+                    Err(frame) if frame.is_trailers() => self.end(),
+                    Err(_) => {}
+                },
+                Some(Err(error)) => {
+                    let reason = EndReason::of_body(&*error.into());
+                    self.body = Source::Failed(Box::new(reason));
+                }
+                None => self.end(),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn end(&mut self) {
+        self.body = Source::Ended;
+        self.output.finish();
+    }
+}
+
+/// What rustls may encrypt ahead of a stalled peer: a record, and its framing.
+const TLS_BUFFER: usize = 17 * 1024;
