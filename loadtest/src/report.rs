@@ -1,5 +1,6 @@
 //! What came of a run: every subscriber's books, their totals, and how late the events were.
 
+pub mod html;
 mod json;
 mod text;
 
