@@ -23,11 +23,14 @@ use crate::reader::{Next, Reader};
 /// It yields no frame that is empty, and no event in parts. Dropping it frees its reader at once.
 pub struct EventBody {
     source: Source,
-    /// What goes out before anything else.
-    opening: Bytes,
     heartbeat: Heartbeat,
-    options: StreamOptions,
-    delivered: Delivered,
+    retry: Option<Retries>,
+    // What it delivered. (A `Delivered` in here would cost eight bytes more.)
+    events: u64,
+    bytes: u64,
+    outcome: Outcome,
+    /// Whether the first bytes went out.
+    opened: bool,
     /// Whether the server had a turn to write after the last frame.
     flushed: bool,
     ending: Option<Box<dyn FnOnce(Delivered) + Send + Sync>>,
@@ -37,8 +40,9 @@ pub struct EventBody {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamOptions {
-    /// The longest silence, at least 1 ms: then the line `:` is sent. Each silence is shortened by up
-    /// to a quarter at random. Default 10 s; `None` for never, which leaves proxies and half-open peers to guess.
+    /// The longest silence, from 1 ms to 49 days: then the line `:` is sent. Each silence is shortened
+    /// by up to a quarter at random. Default 10 s; `None` for never, which leaves proxies and half-open
+    /// peers to guess.
     pub heartbeat: Option<Duration>,
     /// The reconnection time that the client is told, drawn from this range, in the first event's
     /// block. Browsers come back without jitter of their own: this is all that spreads them.
@@ -100,22 +104,18 @@ impl EventBody {
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let mut delivered = Delivered::default();
-        let source = if bytes.is_empty() {
-            delivered.outcome = Outcome::Ended(End::Complete);
-            Source::Done
+        let (source, outcome) = if bytes.is_empty() {
+            (Source::Done, Outcome::Ended(End::Complete))
         } else {
-            Source::Bytes(bytes)
+            (Source::Bytes(bytes), Outcome::Left)
         };
-        Self {
-            source,
-            opening: Bytes::new(),
-            heartbeat: Heartbeat::new(None, None),
-            options: StreamOptions::default(),
-            delivered,
-            flushed: true,
-            ending: None,
-        }
+        let nothing = StreamOptions::default()
+            .with_heartbeat(None)
+            .with_retry(None);
+        let mut body = Self::over(source, nothing);
+        body.outcome = outcome;
+        body.opened = true;
+        body
     }
 
     /// Calls `ending` once, when the stream is over, however it ended.
@@ -130,12 +130,19 @@ impl EventBody {
     }
 
     fn over(source: Source, options: StreamOptions) -> Self {
+        let StreamOptions {
+            heartbeat,
+            retry,
+            max_age,
+        } = options;
         Self {
             source,
-            opening: options.opening(),
-            heartbeat: Heartbeat::new(options.heartbeat, options.max_age),
-            options,
-            delivered: Delivered::default(),
+            heartbeat: Heartbeat::new(heartbeat, max_age),
+            retry: retry.map(Retries::of),
+            events: 0,
+            bytes: 0,
+            outcome: Outcome::Left,
+            opened: false,
             flushed: true,
             ending: None,
         }
@@ -144,20 +151,28 @@ impl EventBody {
     fn frame(&mut self, bytes: Bytes, events: u32) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.heartbeat.traffic();
         self.flushed = false;
-        self.delivered.events += u64::from(events);
-        self.delivered.bytes += bytes.len() as u64;
+        self.events += u64::from(events);
+        self.bytes += bytes.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn delivered(&self) -> Delivered {
+        Delivered {
+            events: self.events,
+            bytes: self.bytes,
+            outcome: self.outcome,
+        }
     }
 
     /// Takes the end that the source said, or the one that age says.
     fn end(&mut self, outcome: Outcome) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         // The reader goes now: the server may keep the body until its last byte is written.
         self.source = Source::Done;
-        self.delivered.outcome = outcome;
+        self.outcome = outcome;
         match outcome {
             Outcome::Ended(End::Failed) => Poll::Ready(Some(Err(Broken))),
-            Outcome::Ended(End::Drained) => match self.options.retry_line() {
-                Some(line) => self.frame(line, 0),
+            Outcome::Ended(End::Drained) => match self.retry {
+                Some(retry) => self.frame(retry.line(), 0),
                 None => Poll::Ready(None),
             },
             Outcome::Ended(_) | Outcome::Expired | Outcome::Left => Poll::Ready(None),
@@ -174,9 +189,8 @@ impl Body for EventBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
-        if !this.opening.is_empty() {
-            let opening = mem::take(&mut this.opening);
-            return this.frame(opening, 0);
+        if !mem::replace(&mut this.opened, true) {
+            return this.frame(opening(this.retry), 0);
         }
         if this.heartbeat.is_overdue() && !matches!(this.source, Source::Done) {
             return this.end(Outcome::Expired);
@@ -187,7 +201,7 @@ impl Body for EventBody {
             Source::Bytes(bytes) => {
                 let bytes = mem::take(bytes);
                 this.source = Source::Done;
-                this.delivered.outcome = Outcome::Ended(End::Complete);
+                this.outcome = Outcome::Ended(End::Complete);
                 return this.frame(bytes, 0);
             }
             Source::Done => return Poll::Ready(None),
@@ -230,7 +244,7 @@ impl Body for EventBody {
 impl Drop for EventBody {
     fn drop(&mut self) {
         if let Some(ending) = self.ending.take() {
-            ending(self.delivered);
+            ending(self.delivered());
         }
     }
 }
@@ -239,7 +253,7 @@ impl fmt::Debug for EventBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventBody")
             .field("source", &self.source)
-            .field("delivered", &self.delivered)
+            .field("delivered", &self.delivered())
             .finish_non_exhaustive()
     }
 }
@@ -266,24 +280,46 @@ impl StreamOptions {
         self
     }
 
-    /// A comment, so that headers and first bytes leave at once; and the reconnection time, which is
-    /// the first line of the first event's block, however long that takes to come.
-    fn opening(&self) -> Bytes {
-        match self.retry_line() {
-            None => Bytes::from_static(HEARTBEAT),
-            Some(line) => {
-                let mut opening = BytesMut::with_capacity(HEARTBEAT.len() + line.len());
-                opening.put_slice(HEARTBEAT);
-                opening.put_slice(&line);
-                opening.freeze()
-            }
+    pub(crate) fn retry_line(&self) -> Option<Bytes> {
+        Some(Retries::of(self.retry.clone()?).line())
+    }
+}
+
+/// The range of reconnection times, in milliseconds: a `u32` of them are 49 days.
+#[derive(Debug, Clone, Copy)]
+struct Retries {
+    shortest: u32,
+    longest: u32,
+}
+
+impl Retries {
+    fn of(range: RangeInclusive<Duration>) -> Self {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let (shortest, longest) = range.into_inner();
+        let (shortest, longest) = (millis(shortest), millis(longest));
+        Self {
+            shortest,
+            longest: longest.max(shortest),
         }
     }
 
-    pub(crate) fn retry_line(&self) -> Option<Bytes> {
-        let (shortest, longest) = self.retry.clone()?.into_inner();
-        let chosen = rand::rng().random_range(shortest..=longest.max(shortest));
-        Some(Retry::new(chosen).to_bytes())
+    fn line(self) -> Bytes {
+        let chosen = rand::rng().random_range(self.shortest..=self.longest);
+        Retry::new(Duration::from_millis(chosen.into())).to_bytes()
+    }
+}
+
+/// A comment, so that headers and first bytes leave at once; and the reconnection time, which is the
+/// first line of the first event's block, however long that takes to come.
+fn opening(retry: Option<Retries>) -> Bytes {
+    match retry.map(Retries::line) {
+        None => Bytes::from_static(HEARTBEAT),
+        Some(line) => {
+            let mut opening = BytesMut::with_capacity(HEARTBEAT.len() + line.len());
+            opening.put_slice(HEARTBEAT);
+            opening.put_slice(&line);
+            opening.freeze()
+        }
     }
 }
 
@@ -293,16 +329,6 @@ impl Default for StreamOptions {
             heartbeat: Some(Duration::from_secs(10)),
             retry: Some(Duration::from_secs(1)..=Duration::from_secs(4)),
             max_age: None,
-        }
-    }
-}
-
-impl Default for Delivered {
-    fn default() -> Self {
-        Self {
-            events: 0,
-            bytes: 0,
-            outcome: Outcome::Left,
         }
     }
 }
