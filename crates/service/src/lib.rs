@@ -48,6 +48,7 @@ mod negotiate;
 mod position;
 mod reader;
 mod service;
+mod shard;
 mod sync;
 mod wake;
 
@@ -63,7 +64,10 @@ pub use negotiate::{LAST_EVENT_ID, Refusal, check_host, check_subscribe, last_ev
 pub use position::{Cursor, Epoch, InvalidPosition, Position, PositionId, Start};
 pub use reader::{LogReader, Next, Reader};
 pub use service::{SseService, event_stream, subscribe};
-pub use wake::enter_shard;
+pub use shard::enter_shard;
+/// For the tests that go through the interleavings, where the core's task runs on loom's threads.
+#[cfg(wellspring_loom)]
+pub use shard::{Attendant, attend};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -6,8 +6,8 @@
 //!
 //! # Cost
 //!
-//! Appending copies the event once and takes one lock per core that reads; it does not depend on the
-//! number of readers until they are woken, which happens outside every lock. Finding a place by id is
+//! Appending copies the event once and touches each core that reads once; it does not depend on the
+//! number of readers until they are woken, each core's by itself and outside every lock. Finding a place by id is
 //! O(log n). Polling a reader that has read everything is one atomic load.
 
 pub(crate) mod window;
@@ -21,7 +21,7 @@ use wellspring_event::Event;
 use crate::position::{Cursor, Epoch, Position, Start};
 use crate::reader::LogReader;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
-use crate::wake::{self, Lane};
+use crate::wake::{Lane, Lanes};
 use window::Window;
 
 /// A bounded, append-only sequence of events. Clones are handles to the same log.
@@ -118,7 +118,7 @@ pub(crate) struct Shared {
     /// Raised after every change that readers must see, and before they are woken.
     version: AtomicU64,
     state: Mutex<State>,
-    lanes: Box<[Lane]>,
+    lanes: Lanes,
     readers: AtomicUsize,
 }
 
@@ -156,7 +156,7 @@ impl Log {
                 end_at: 0,
                 touched: Instant::now(),
             }),
-            lanes: (0..wake::lanes()).map(|_| Lane::new()).collect(),
+            lanes: Lanes::default(),
             readers: AtomicUsize::new(0),
         }))
     }
@@ -279,7 +279,7 @@ impl Log {
     /// How many readers have read everything and wait, over all cores.
     #[must_use]
     pub fn parked(&self) -> usize {
-        self.0.lanes.iter().map(Lane::parked).sum()
+        self.0.lanes.parked()
     }
 
     /// Drops what is older than the retention's age. Appending and making a reader do it too.
@@ -290,9 +290,7 @@ impl Log {
         let dropped = state.window.floor() > floor;
         drop(state);
         if dropped {
-            for lane in &self.0.lanes {
-                lane.forget();
-            }
+            self.0.lanes.forget();
         }
     }
 
@@ -303,10 +301,7 @@ impl Log {
 
     /// Wakes every parked reader.
     pub(crate) fn wake(&self) {
-        let version = self.version();
-        for lane in &self.0.lanes {
-            lane.wake(version);
-        }
+        self.0.lanes.ring(self.version());
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -315,10 +310,6 @@ impl Log {
 
     pub(crate) fn version(&self) -> u64 {
         self.0.version.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn lane(&self, lane: usize) -> &Lane {
-        &self.0.lanes[lane]
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
@@ -330,8 +321,10 @@ impl Log {
         self.0.ids
     }
 
-    pub(crate) fn join(&self) {
+    /// Counts one more reader, and says which lane is its. Comes before the reader's first look.
+    pub(crate) fn join(&self) -> Arc<Lane> {
         self.0.readers.fetch_add(1, Ordering::AcqRel);
+        self.0.lanes.join()
     }
 
     pub(crate) fn leave(&self) {

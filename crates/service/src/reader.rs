@@ -3,6 +3,7 @@
 mod merged;
 
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -11,7 +12,8 @@ use crate::gap::{Gap, GapReason};
 use crate::log::window::Found;
 use crate::log::{End, Log, Overflow, State};
 use crate::position::{Cursor, Position, Start};
-use crate::wake::{self, Shared, Ticket};
+use crate::sync::Arc;
+use crate::wake::{Lane, Parking, Shared};
 
 pub(crate) use merged::MergedReader;
 
@@ -108,29 +110,23 @@ impl From<MergedReader> for Reader {
 #[derive(Debug)]
 pub struct LogReader {
     log: Log,
-    lane: usize,
+    lane: Arc<Lane>,
     next: u64,
-    /// How many events the log had been given at this place, where that is known.
-    ordinal: Option<u64>,
+    /// How many events the log had been given at this place, and one; where that is known.
+    ordinal: Option<NonZeroU64>,
     /// Whether it has been told where it stands: from then on, losing something means being too slow.
     placed: bool,
     /// The log's version up to which everything has been read.
     seen: u64,
     parking: Parking,
     /// What this reader asked for when its continuity could not be proven, until it has been told.
-    lost: Option<Box<str>>,
+    lost: Option<Requested>,
 }
 
-/// A reader's place among the parked of its core.
-#[derive(Debug, Default)]
-pub(crate) struct Parking(Option<Parked>);
-
-#[derive(Debug)]
-struct Parked {
-    ticket: Ticket,
-    /// What was parked: another task's waker must take its place.
-    waker: Waker,
-}
+/// What a reader asked for when its continuity could not be proven.
+///
+/// In a box of its own, behind one pointer: few readers have it.
+type Requested = Box<Box<str>>;
 
 impl LogReader {
     pub(crate) fn new(log: Log, start: Start) -> Self {
@@ -138,13 +134,14 @@ impl LogReader {
         let mut reader = Self::at(log, start, tail);
         if !reader.is_lost() {
             // A log of its own numbers its events without holes.
-            reader.ordinal = Some(reader.next);
+            reader.ordinal = ordinal(reader.next);
         }
         reader
     }
 
     /// A reader of a log whose numbering has come to `tail`.
     pub(crate) fn at(log: Log, start: Start, tail: u64) -> Self {
+        let lane = log.join();
         let mut state = log.state();
         state.window.retain(tokio::time::Instant::now());
         let (next, lost) = place(
@@ -155,24 +152,23 @@ impl LogReader {
             },
             state.window.floor(),
         );
-        let ordinal = state.window.given_before(next).filter(|_| lost.is_none());
+        let given = state.window.given_before(next).filter(|_| lost.is_none());
         drop(state);
-        log.join();
         Self {
-            lane: wake::current_lane(),
+            lane,
             next,
-            ordinal,
+            ordinal: given.and_then(ordinal),
             placed: false,
             seen: 0,
             parking: Parking::default(),
-            lost,
+            lost: lost.map(Box::new),
             log,
         }
     }
 
     /// What comes next, as a poll: see [`Reader::poll_next`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if self.parking.waits(self.log.lane(self.lane), cx.waker()) {
+        if self.parking.waits(&self.lane, cx.waker()) {
             return Poll::Pending;
         }
         loop {
@@ -220,7 +216,7 @@ impl LogReader {
     }
 
     fn read(&mut self, version: u64) -> Option<Next> {
-        let lane = self.log.lane(self.lane);
+        let lane = &self.lane;
         if !self.is_lost()
             && let Some(shared) = lane.shared(self.next, version)
         {
@@ -232,7 +228,7 @@ impl LogReader {
                 &self.log,
                 &state,
                 GapReason::Epoch,
-                requested.into(),
+                (*requested).into(),
                 self.next,
             );
             drop(state);
@@ -287,7 +283,7 @@ impl LogReader {
             self.seen = shared.version;
         }
         self.next = shared.then;
-        self.ordinal = Some(shared.ordinal);
+        self.ordinal = ordinal(shared.ordinal);
         self.placed = true;
         Next::Events {
             bytes: shared.bytes,
@@ -297,9 +293,9 @@ impl LogReader {
 
     /// Goes on after a gap, before which the log had been given `gone` events.
     fn tell(&mut self, mut gap: Gap, gone: u64) -> Next {
-        gap.missed = self.ordinal.map(|ordinal| gone - ordinal);
+        gap.missed = self.ordinal.map(|ordinal| gone - (ordinal.get() - 1));
         self.next = gap.on.next;
-        self.ordinal = Some(gone);
+        self.ordinal = ordinal(gone);
         self.placed = true;
         Next::Gap(gap)
     }
@@ -307,58 +303,19 @@ impl LogReader {
     fn park(&mut self, waker: &Waker) -> bool {
         let (log, seen) = (&self.log, self.seen);
         self.parking
-            .park(log.lane(self.lane), waker, || log.version() == seen)
+            .park(&self.lane, waker, || log.version() == seen)
     }
 }
 
 impl Drop for LogReader {
     fn drop(&mut self) {
-        self.parking.leave(self.log.lane(self.lane));
+        self.parking.leave(&self.lane);
         self.log.leave();
     }
 }
 
-impl Parking {
-    /// Whether `waker` is parked and not yet taken: whatever has happened since, it will be woken.
-    ///
-    /// # Cost
-    ///
-    /// One atomic load. (hyper polls a body three times per event, and finds nothing twice.)
-    pub(crate) fn waits(&self, lane: &wake::Lane, waker: &Waker) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|parked| lane.holds(parked.ticket) && parked.waker.will_wake(waker))
-    }
-
-    /// Parks, unless `unchanged` says that there is something to read.
-    pub(crate) fn park(
-        &mut self,
-        lane: &wake::Lane,
-        waker: &Waker,
-        unchanged: impl FnOnce() -> bool,
-    ) -> bool {
-        let held = self.0.as_ref().map(|parked| parked.ticket);
-        let Some(ticket) = lane.park(waker.clone(), held, unchanged) else {
-            return false;
-        };
-        match &mut self.0 {
-            Some(parked) => {
-                parked.ticket = ticket;
-                parked.waker.clone_from(waker);
-            }
-            None => {
-                let waker = waker.clone();
-                self.0 = Some(Parked { ticket, waker });
-            }
-        }
-        true
-    }
-
-    pub(crate) fn leave(&mut self, lane: &wake::Lane) {
-        if let Some(parked) = self.0.take() {
-            lane.leave(parked.ticket);
-        }
-    }
+fn ordinal(given: u64) -> Option<NonZeroU64> {
+    NonZeroU64::new(given.wrapping_add(1))
 }
 
 /// What to say of the loss of everything before number `on`, and how many events the log had been

@@ -18,8 +18,8 @@ use loom::future::block_on;
 use loom::thread;
 use wellspring::event::{Decoder, Event};
 use wellspring::{
-    End, Hub, HubOptions, Log, LogOptions, LogReader, Next, Overflow, Reader, Retention, Start,
-    StreamOptions, TopicName, channel, enter_shard,
+    Attendant, End, Hub, HubOptions, Log, LogOptions, LogReader, Next, Overflow, Reader, Retention,
+    Start, StreamOptions, TopicName, attend, channel, enter_shard,
 };
 
 #[test]
@@ -133,6 +133,115 @@ fn each_lane_wakes_its_own() {
         assert_eq!(read(&mut first, 1), ["a"]);
         assert_eq!(reading.join().unwrap(), ["a"]);
         publisher.join().unwrap();
+    });
+}
+
+/// A core beside a publisher: its task answers the bell while its reader reads.
+#[test]
+fn appends_against_a_core() {
+    model(|| {
+        let log = Log::new(LogOptions::default());
+        let mut core = attend(0);
+        let mut reader = log.read(Start::Tail);
+        let publisher = thread::spawn(move || {
+            append(&log, "a");
+            append(&log, "b");
+        });
+        let mut data = Vec::new();
+        block_on(std::future::poll_fn(|cx| {
+            let _ = Pin::new(&mut core).poll(cx);
+            while data.len() < 2 {
+                match std::task::ready!(reader.poll_next(cx)) {
+                    Next::Events { bytes, .. } => data.extend(decode(&bytes)),
+                    other => panic!("{other:?} instead of an event"),
+                }
+            }
+            Poll::Ready(())
+        }));
+        assert_eq!(data, ["a", "b"]);
+        publisher.join().unwrap();
+    });
+}
+
+/// However many publishers ring for however many logs, the core's task is woken once, and each reader.
+#[test]
+fn two_publishers_ring_once() {
+    model(|| {
+        let logs = [(); 2].map(|()| Log::new(LogOptions::default()));
+        let (mut core, ringing) = (attend(0), Count::new());
+        assert!(ringing.attend(&mut core).is_pending());
+        let mut readers = logs.each_ref().map(|log| log.read(Start::Tail));
+        let waiting = [(); 2].map(|()| Count::new());
+        for (reader, waiting) in readers.iter_mut().zip(&waiting) {
+            assert!(waiting.poll(reader).is_pending());
+        }
+        let publishers = logs.map(|log| {
+            thread::spawn(move || {
+                append(&log, "a");
+                append(&log, "b");
+            })
+        });
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+        assert_eq!(ringing.woken(), 1);
+        assert_eq!(waiting.each_ref().map(|task| task.woken()), [0, 0]);
+        assert!(ringing.attend(&mut core).is_pending());
+        assert_eq!(waiting.each_ref().map(|task| task.woken()), [1, 1]);
+        for (reader, waiting) in readers.iter_mut().zip(&waiting) {
+            assert!(matches!(
+                waiting.poll(reader),
+                Poll::Ready(Next::Events { events: 2, .. })
+            ));
+        }
+    });
+}
+
+/// A core whose runtime ends while somebody rings: what was rung is woken, and later events too.
+#[test]
+fn append_against_a_core_that_ends() {
+    model(|| {
+        let log = Log::new(LogOptions::default());
+        let mut core = attend(0);
+        let _ = Pin::new(&mut core).poll(&mut Context::from_waker(Waker::noop()));
+        let mut reader = log.read(Start::Tail);
+        let publisher = thread::spawn(move || {
+            append(&log, "a");
+            append(&log, "b");
+        });
+        let ending = thread::spawn(move || drop(core));
+        assert_eq!(read(&mut reader, 2), ["a", "b"]);
+        ending.join().unwrap();
+        publisher.join().unwrap();
+    });
+}
+
+/// Readers of one core come, park and go while it is rung: the flag that they leave is right.
+#[test]
+fn a_neighbour_that_leaves_a_core_that_is_rung() {
+    model(|| {
+        let log = Log::new(LogOptions::default());
+        let (mut core, ringing) = (attend(0), Count::new());
+        assert!(ringing.attend(&mut core).is_pending());
+        let (mut leaving, gone) = (log.read(Start::Tail), Count::new());
+        let (mut staying, here) = (log.read(Start::Tail), Count::new());
+        assert!(gone.poll(&mut leaving).is_pending());
+        let publisher = thread::spawn(move || {
+            append(&log, "a");
+            append(&log, "b");
+        });
+        drop(leaving);
+        let mut events = 0;
+        while let Poll::Ready(Next::Events { events: more, .. }) = here.poll(&mut staying) {
+            events += more;
+        }
+        publisher.join().unwrap();
+        assert!(ringing.attend(&mut core).is_pending());
+        assert!(
+            events == 2 || here.woken() == 1,
+            "{events} events, and none to come"
+        );
+        assert_eq!(gone.woken(), 0);
     });
 }
 
@@ -302,6 +411,11 @@ impl Count {
     fn poll(self: &Arc<Self>, reader: &mut impl Read) -> Poll<Next> {
         let waker = Waker::from(self.clone());
         reader.poll(&mut Context::from_waker(&waker))
+    }
+
+    fn attend(self: &Arc<Self>, core: &mut Attendant) -> Poll<()> {
+        let waker = Waker::from(self.clone());
+        Pin::new(core).poll(&mut Context::from_waker(&waker))
     }
 
     fn woken(&self) -> usize {

@@ -6,20 +6,20 @@
 
 use std::task::{Context, Poll};
 
-use super::{Next, Parking, place};
+use super::{Next, place};
 use crate::gap::{Gap, GapReason};
 use crate::hub::Hub;
 use crate::log::window::Found;
 use crate::log::{End, Log, Overflow};
 use crate::position::{Cursor, Position, Start};
-use crate::wake::{self, Shared};
+use crate::sync::Arc;
+use crate::wake::{Lane, Parking, Shared};
 
 /// A cursor into several topics.
 #[derive(Debug)]
 pub(crate) struct MergedReader {
     hub: Hub,
     topics: Vec<Subscribed>,
-    lane: usize,
     next: u64,
     placed: bool,
     /// Whether there was nothing to read, up to each topic's `seen`.
@@ -30,6 +30,7 @@ pub(crate) struct MergedReader {
 #[derive(Debug)]
 struct Subscribed {
     log: Log,
+    lane: Arc<Lane>,
     /// The loss below this number is known to the reader: told in a gap, or never asked for.
     told: u64,
     /// What the topic had lost when it was last looked at.
@@ -61,10 +62,11 @@ impl MergedReader {
         // Each topic gives what it still has, so the merged log begins at 0.
         let (next, lost) = place(start, hub.tail(), 0);
         let topics = logs.into_iter().map(|log| {
-            log.join();
+            let lane = log.join();
             let floor = log.state().window.floor();
             Subscribed {
                 log,
+                lane,
                 told: if earliest { floor } else { 0 },
                 floor,
                 seen: 0,
@@ -73,7 +75,6 @@ impl MergedReader {
         });
         Self {
             topics: topics.collect(),
-            lane: wake::current_lane(),
             next,
             placed: false,
             caught_up: false,
@@ -83,9 +84,9 @@ impl MergedReader {
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let (lane, waker) = (self.lane, cx.waker());
+        let waker = cx.waker();
         let mut topics = self.topics.iter();
-        if topics.all(|topic| topic.parking.waits(topic.log.lane(lane), waker)) {
+        if topics.all(|topic| topic.parking.waits(&topic.lane, waker)) {
             return Poll::Pending;
         }
         loop {
@@ -100,7 +101,7 @@ impl MergedReader {
                 let (log, seen) = (&topic.log, topic.seen);
                 topic
                     .parking
-                    .park(log.lane(lane), waker, || log.version() == seen)
+                    .park(&topic.lane, waker, || log.version() == seen)
             });
             if parked {
                 return Poll::Pending;
@@ -168,8 +169,9 @@ impl MergedReader {
     /// The events of one topic from number `first` to below `limit`, assembled once for all who read
     /// that topic on this core.
     fn slice(&self, topic: usize, first: u64, limit: u64) -> Option<Shared> {
-        let Subscribed { log, seen, .. } = &self.topics[topic];
-        let lane = log.lane(self.lane);
+        let Subscribed {
+            log, lane, seen, ..
+        } = &self.topics[topic];
         if let Some(shared) = lane.shared_from(first, limit, *seen) {
             return Some(shared);
         }
@@ -278,7 +280,7 @@ impl MergedReader {
 impl Drop for MergedReader {
     fn drop(&mut self) {
         for topic in &mut self.topics {
-            topic.parking.leave(topic.log.lane(self.lane));
+            topic.parking.leave(&topic.lane);
             topic.log.leave();
         }
     }
