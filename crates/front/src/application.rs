@@ -1,17 +1,14 @@
 //! What the front end serves, and the types through which it meets the application.
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+mod request_body;
+
+use std::{convert::Infallible, error::Error, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, service::Service};
+use http_body::Body;
+use hyper::service::Service;
+pub use request_body::{RequestBody, RequestBodyError};
 
 use crate::connection::{Connection, Ended};
 
@@ -43,7 +40,7 @@ pub trait Application: Send + Sync + 'static {
 
     /// Says goodbye to a connection, exactly once, whatever ended it.
     ///
-    /// No request of the connection is answered any more. On HTTP/2 a response's body may be dropped a moment later.
+    /// No request of the connection is answered any more, and the bodies of its responses are gone.
     fn disconnect(&self, connection: &Connection, service: &Self::Service, end: &Ended) {
         let _ = (connection, service, end);
     }
@@ -56,42 +53,3 @@ pub trait Application: Send + Sync + 'static {
 /// `response.extensions_mut().insert(LongLived)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LongLived;
-
-/// The body of a request as it comes off the wire.
-///
-/// The type is the front end's own so that the protocol engine beneath can change without a word to the application.
-#[derive(Debug)]
-pub struct RequestBody(Incoming);
-
-/// The request's body broke off: the peer went away, or broke the protocol.
-#[derive(Debug, thiserror::Error)]
-#[error("the request body broke off")]
-pub struct RequestBodyError(#[source] hyper::Error);
-
-impl From<Incoming> for RequestBody {
-    fn from(body: Incoming) -> Self {
-        Self(body)
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        Pin::new(&mut self.0)
-            .poll_frame(context)
-            .map_err(RequestBodyError)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
-}

@@ -17,8 +17,8 @@ use std::{
 
 pub use ended::{EndReason, Ended};
 pub(crate) use opening::Opened;
-pub(crate) use panic::CatchPanic;
-pub(crate) use session::{CountedBody, Requests, Session};
+pub(crate) use panic::{CatchPanic, catch};
+pub(crate) use session::{Answering, CountedBody, Requests, Session};
 
 use crate::{
     application::Application,

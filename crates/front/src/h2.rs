@@ -1,28 +1,44 @@
-//! HTTP/2, by hyper over the `h2` crate, with one write per turn.
+//! HTTP/2, by the `h2` crate, which one task per connection drives: all of its streams, and one write per turn.
+//!
+//! hyper spawns a task per stream and takes the connection's lock seven times per event: 100-byte events over TLS, 50
+//! connections with 100 streams each, took 0.60 us of CPU each and 2.9 KiB per stream.
 
-use std::{rc::Rc, task::Poll};
+mod driver;
+mod head;
+mod outbox;
+mod ping;
+mod ready;
+mod stream;
+mod streams;
 
-use hyper::{rt::Executor, server::conn::http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll};
 
+use tokio::time::Sleep;
+
+use self::{
+    driver::{Driver, End},
+    outbox::{MAX_PIECE, Piece},
+};
 use crate::{
     application::Application,
-    connection::{CatchPanic, EndReason, Opened, Requests, Session},
+    connection::{Connection, EndReason, Opened, Session},
     drain::Phase,
     limits::Limits,
     shard::Shard,
     socket::Gather,
 };
 
-/// Length of the connection preface (RFC 9113, section 3.4): who has sent it speaks HTTP/2, and is pinged from then on.
-const PREFACE_LENGTH: u64 = 24;
-
 /// What a peer may send before we have read it. Requests are small, and event streams send nothing: the protocol's
 /// default (RFC 9113, section 6.9.2) instead of hyper's 1 MiB per stream.
 const RECEIVE_WINDOW: u32 = 65_535;
 
-/// What one stream may hold in the engine while its peer does not read; hyper's default is 400 KiB.
-const SEND_BUFFER: usize = 64 * 1024;
+/// How many streams a peer may reset before they were even looked at (RFC 9113, section 10.5), as hyper has it.
+const EARLY_RESETS: usize = 20;
+
+/// How many streams we may have to reset for the peer's mistakes, as hyper has it.
+const LOCAL_RESETS: usize = 1024;
+
+type Engine = h2::server::Connection<Gather, Piece>;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve<A: Application>(
@@ -32,74 +48,89 @@ pub(crate) async fn serve<A: Application>(
 ) -> EndReason {
     let connection = session.connection();
     let mut io = Gather::new(opened.stream);
-    let mut head_deadline = Some(opened.head_deadline);
-    let mut phase = Phase::Serving;
-    let mut engine = Box::pin(
-        engine(shard.limits()).serve_connection(TokioIo::new(io.clone()), Requests::of(session)),
-    );
-    let ended = std::future::poll_fn(|context| {
-        if shard.phase() > phase {
-            phase = shard.phase();
-            match phase {
-                Phase::Cut => return Poll::Ready(Err(EndReason::Cut)),
-                _ => engine.as_mut().graceful_shutdown(),
-            }
+    let ended = match open(shard, connection, &io, opened.head_deadline).await {
+        Ok(engine) => {
+            let mut driver = Driver::new(engine, io.clone(), session, shard.limits());
+            drive(shard, connection, &mut driver).await
         }
-        let poll = engine.as_mut().poll(context);
-        let drained = io.drain(context);
-        if let Poll::Ready(result) = poll {
-            return Poll::Ready(Ok(result));
-        }
-        if let Poll::Ready(Err(error)) = drained {
-            return Poll::Ready(Err(EndReason::of_socket(&error, connection)));
-        }
-        if io.read() >= PREFACE_LENGTH {
-            head_deadline = None;
-        }
-        match &mut head_deadline {
-            // The GOAWAY of a drain comes after the preface.
-            Some(_) if phase >= Phase::Draining => Poll::Ready(Err(EndReason::Drained)),
-            Some(deadline) => deadline
-                .as_mut()
-                .poll(context)
-                .map(|()| Err(EndReason::HeadTimeout)),
-            None => Poll::Pending,
-        }
-    })
-    .await;
+        Err(reason) => Err(reason),
+    };
     match ended {
-        Ok(result) => EndReason::of(result, connection, phase),
+        // Here the engine has said goodbye itself.
+        Ok(reason) => reason,
         Err(reason) => {
-            if connection.in_flight() == 0 {
-                io.farewell().await;
-            }
+            // A response that is cut short looks like it even so: its last frame does not end the stream.
+            io.farewell().await;
             reason
         }
     }
 }
 
-fn engine(limits: &Limits) -> http2::Builder<Streams> {
-    let mut builder = http2::Builder::new(Streams);
+/// Waits for the peer's preface (RFC 9113, section 3.4).
+async fn open<A: Application>(
+    shard: &Shard<A>,
+    connection: &Connection,
+    io: &Gather,
+    mut deadline: Pin<Box<Sleep>>,
+) -> Result<Engine, EndReason> {
+    let mut handshake = engine(shard.limits()).handshake(io.clone());
+    poll_fn(|context| {
+        match shard.phase() {
+            Phase::Serving => {}
+            // The GOAWAY of a drain comes after the preface.
+            Phase::Draining => return Poll::Ready(Err(EndReason::Drained)),
+            Phase::Cut => return Poll::Ready(Err(EndReason::Cut)),
+        }
+        let poll = Pin::new(&mut handshake).poll(context);
+        if let Poll::Ready(Err(error)) = io.drain(context) {
+            return Poll::Ready(Err(EndReason::of_socket(&error, connection)));
+        }
+        match poll {
+            Poll::Ready(result) => Poll::Ready(
+                result.map_err(|error| EndReason::of_http2(Err(error), connection, shard.phase())),
+            ),
+            Poll::Pending => deadline
+                .as_mut()
+                .poll(context)
+                .map(|()| Err(EndReason::HeadTimeout)),
+        }
+    })
+    .await
+}
+
+/// Drives an open connection to its end: that of the protocol, or another one for which it has to be broken off.
+async fn drive<A: Application>(
+    shard: &Shard<A>,
+    connection: &Connection,
+    driver: &mut Driver<A>,
+) -> Result<EndReason, EndReason> {
+    let mut phase = Phase::Serving;
+    poll_fn(|context| {
+        if shard.phase() > phase {
+            phase = shard.phase();
+            match phase {
+                Phase::Cut => return Poll::Ready(Err(EndReason::Cut)),
+                _ => driver.drain(),
+            }
+        }
+        driver.poll(context).map(|end| match end {
+            End::Closed(result) => Ok(EndReason::of_http2(result, connection, phase)),
+            End::Broken(error) => Err(EndReason::of_socket(&error, connection)),
+            End::PingTimeout => Err(EndReason::PingTimeout),
+        })
+    })
+    .await
+}
+
+fn engine(limits: &Limits) -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
     builder
-        // Without a timer a ping interval panics.
-        .timer(TokioTimer::new())
-        .keep_alive_interval(limits.ping_interval)
-        .keep_alive_timeout(limits.ping_timeout)
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_header_list_size(limits.max_head_bytes)
         .initial_connection_window_size(RECEIVE_WINDOW)
-        .initial_stream_window_size(RECEIVE_WINDOW)
-        .max_send_buf_size(SEND_BUFFER);
+        .initial_window_size(RECEIVE_WINDOW)
+        .max_send_buffer_size(MAX_PIECE)
+        .max_pending_accept_reset_streams(EARLY_RESETS)
+        .max_local_error_reset_streams(Some(LOCAL_RESETS));
     builder
-}
-
-/// Runs a connection's streams as tasks on the connection's core: all of them run before the connection's own task
-/// does, which is what lets their frames leave together. A panic ends one stream.
-#[derive(Clone, Copy)]
-struct Streams;
-
-impl<F: Future + 'static> Executor<F> for Streams {
-    fn execute(&self, stream: F) {
-        tokio::task::spawn_local(CatchPanic::new(stream));
-    }
 }

@@ -52,6 +52,7 @@
 
 mod application;
 mod connection;
+mod date;
 mod drain;
 mod front;
 mod h1;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, time::Duration};
 
-use super::{Connection, Protocol};
+use super::Connection;
 use crate::drain::Phase;
 
 /// The end of a connection, as a log line tells it.
@@ -46,42 +46,59 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// Tells what it means that a protocol's engine ended like this.
+    /// Tells what it means that hyper ended an HTTP/1.1 connection like this.
     pub(crate) fn of(
         result: Result<(), hyper::Error>,
         connection: &Connection,
         phase: Phase,
     ) -> Self {
-        let is_http2 = connection.protocol() == Some(Protocol::Http2);
-        let peer_left = connection.was_reset_by_peer() || connection.was_closed_by_peer();
         match result {
             Err(error) if error.is_timeout() => match connection.requests() {
-                _ if is_http2 => Self::PingTimeout,
                 0 => Self::HeadTimeout,
                 _ => Self::IdleTimeout,
             },
+            Err(error) => Self::of_error(&error, connection, phase),
             Ok(()) if phase >= Phase::Draining => Self::Drained,
+            Ok(()) => Self::of_departure(connection).unwrap_or(Self::Finished),
+        }
+    }
+
+    /// Tells what it means that an HTTP/2 connection ended like this.
+    pub(crate) fn of_http2(
+        result: Result<(), h2::Error>,
+        connection: &Connection,
+        phase: Phase,
+    ) -> Self {
+        match result {
+            Err(error) => Self::of_error(&error, connection, phase),
+            Ok(()) if phase >= Phase::Draining => Self::Drained,
+            // Such a connection only ever ends because one side says so (GOAWAY), and we did not.
+            Ok(()) => Self::of_departure(connection).unwrap_or(Self::PeerClosed),
+        }
+    }
+
+    fn of_error(error: &(dyn Error + 'static), connection: &Connection, phase: Phase) -> Self {
+        match Self::of_departure(connection) {
             // Told to go, the peer went: it may be the first to close.
-            Err(_) if phase >= Phase::Draining && peer_left && connection.in_flight() == 0 => {
-                Self::Drained
-            }
-            _ if connection.was_reset_by_peer() => Self::PeerReset,
-            _ if connection.was_closed_by_peer() => Self::PeerClosed,
-            // An HTTP/2 connection only ever ends because one side says so (GOAWAY), and we did not.
-            Ok(()) if is_http2 => Self::PeerClosed,
-            Ok(()) => Self::Finished,
-            Err(error) => Self::Error(in_words(&error)),
+            Some(_) if phase >= Phase::Draining && connection.in_flight() == 0 => Self::Drained,
+            Some(departure) => departure,
+            None => Self::Error(in_words(error)),
+        }
+    }
+
+    /// How the peer left, if it did.
+    fn of_departure(connection: &Connection) -> Option<Self> {
+        if connection.was_reset_by_peer() {
+            Some(Self::PeerReset)
+        } else if connection.was_closed_by_peer() {
+            Some(Self::PeerClosed)
+        } else {
+            None
         }
     }
 
     pub(crate) fn of_handshake(error: &io::Error, connection: &Connection) -> Self {
-        if connection.was_reset_by_peer() {
-            Self::PeerReset
-        } else if connection.was_closed_by_peer() {
-            Self::PeerClosed
-        } else {
-            Self::HandshakeFailed(in_words(error))
-        }
+        Self::of_departure(connection).unwrap_or_else(|| Self::HandshakeFailed(in_words(error)))
     }
 
     pub(crate) fn of_socket(error: &io::Error, connection: &Connection) -> Self {

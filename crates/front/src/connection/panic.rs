@@ -37,7 +37,7 @@ impl<F: Future> Future for CatchPanic<F> {
 /// Runs a function of the application; on a panic logs it and returns its message.
 ///
 /// What the panic left half done is dropped with the connection or the stream it happened in: nobody sees it broken.
-pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let message = message(&*payload);
         tracing::error!(panic = %message, "the application panicked; what it was serving was cut");

@@ -38,10 +38,26 @@ impl<A: Application> Session<A> {
     pub(super) fn service(&self) -> &A::Service {
         &self.service
     }
+
+    /// Has the application answer a request: the request is told its connection, and the response is counted until its
+    /// body is gone.
+    pub(crate) fn answer(&self, mut request: Request<RequestBody>) -> Answering<A> {
+        let in_flight = InFlight::begin(Arc::clone(&self.connection));
+        request
+            .extensions_mut()
+            .insert(Arc::clone(&self.connection));
+        Answer {
+            response: self.service.call(request),
+            in_flight: Some(in_flight),
+        }
+    }
 }
 
-/// The service that a protocol's engine drives: the application's, with every request told its connection and every
-/// response counted until its body is gone.
+/// What becomes the application's response to a request.
+pub(crate) type Answering<A> =
+    Answer<<<A as Application>::Service as Service<Request<RequestBody>>>::Future>;
+
+/// A session as the service that hyper drives.
 pub(crate) struct Requests<A: Application>(Rc<Session<A>>);
 
 impl<A: Application> Requests<A> {
@@ -53,17 +69,10 @@ impl<A: Application> Requests<A> {
 impl<A: Application> Service<Request<Incoming>> for Requests<A> {
     type Response = Response<CountedBody<A::Body>>;
     type Error = Infallible;
-    type Future = Answer<<A::Service as Service<Request<RequestBody>>>::Future>;
+    type Future = Answering<A>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let connection = Arc::clone(&self.0.connection);
-        let in_flight = InFlight::begin(Arc::clone(&connection));
-        let mut request = request.map(RequestBody::from);
-        request.extensions_mut().insert(connection);
-        Answer {
-            response: self.0.service.call(request),
-            in_flight: Some(in_flight),
-        }
+        self.0.answer(request.map(RequestBody::from))
     }
 }
 

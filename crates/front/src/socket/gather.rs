@@ -37,8 +37,8 @@ struct Gathered {
     bytes: Vec<u8>,
     /// How many of `bytes` have been written.
     written: usize,
-    /// How many bytes have been read, after decryption.
-    read: u64,
+    /// Whether the socket last took no more.
+    blocked: bool,
 }
 
 impl Gather {
@@ -47,13 +47,13 @@ impl Gather {
             stream,
             bytes: Vec::new(),
             written: 0,
-            read: 0,
+            blocked: false,
         })))
     }
 
-    /// How many bytes the engine has read, after decryption.
-    pub(crate) fn read(&self) -> u64 {
-        self.0.borrow().read
+    /// Whether the socket has not yet taken what was gathered: nothing more should be gathered.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.0.borrow().blocked
     }
 
     /// Writes what was gathered. Pending (and woken later) while the socket takes no more.
@@ -76,6 +76,12 @@ impl Gathered {
         if self.bytes.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        let poll = self.write(context);
+        self.blocked = poll.is_pending();
+        poll
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];
             match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
@@ -109,11 +115,7 @@ impl AsyncRead for Gather {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let gathered = &mut *self.0.borrow_mut();
-        let before = buffer.filled().len();
-        let poll = Pin::new(&mut gathered.stream).poll_read(context, buffer);
-        gathered.read += (buffer.filled().len() - before) as u64;
-        poll
+        Pin::new(&mut self.0.borrow_mut().stream).poll_read(context, buffer)
     }
 }
 

@@ -1,0 +1,155 @@
+//! A connection in turns: whatever its streams have to say by then leaves in one write.
+
+use std::{
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use h2::{Reason, server};
+
+use super::{
+    outbox::Piece,
+    ping::Pings,
+    ready::{Ready, Rest},
+    streams::Streams,
+};
+use crate::{application::Application, connection::Session, limits::Limits, socket::Gather};
+
+/// After so many rounds a turn ends although there is more to do, for the sake of the core's other connections. A round
+/// fills the gathering buffer at most: this is 1 ms of encryption.
+const ROUNDS: usize = 16;
+
+/// An open connection with all of its streams.
+pub(super) struct Driver<A: Application> {
+    engine: server::Connection<Gather, Piece>,
+    engine_waker: Waker,
+    io: Gather,
+    ready: Arc<Ready>,
+    streams: Streams<A>,
+    pings: Pings,
+    timer_waker: Waker,
+}
+
+/// How a connection ended.
+pub(super) enum End {
+    /// By the protocol.
+    Closed(Result<(), h2::Error>),
+    /// The socket failed.
+    Broken(io::Error),
+    /// A ping was not answered.
+    PingTimeout,
+}
+
+impl<A: Application> Driver<A> {
+    pub(super) fn new(
+        mut engine: server::Connection<Gather, Piece>,
+        io: Gather,
+        session: &Rc<Session<A>>,
+        limits: &Limits,
+    ) -> Self {
+        let ready = Ready::new();
+        let pings = engine.ping_pong().expect("taken for the first time");
+        Self {
+            engine,
+            engine_waker: ready.engine(),
+            io,
+            streams: Streams::new(Rc::clone(session), Arc::clone(&ready)),
+            pings: Pings::new(pings, limits),
+            timer_waker: ready.timer(),
+            ready,
+        }
+    }
+
+    /// Sends the peer away, and ends when its streams have (RFC 9113, section 6.8).
+    pub(super) fn drain(&mut self) {
+        self.engine.graceful_shutdown();
+        // Nobody else wakes the engine for it.
+        self.engine_waker.wake_by_ref();
+    }
+
+    /// One turn.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        self.ready.begin(context.waker());
+        if self.io.is_blocked() {
+            match self.io.drain(context) {
+                Poll::Ready(Ok(())) => self.engine_waker.wake_by_ref(),
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Broken(error)),
+                Poll::Pending => {}
+            }
+        }
+        for _ in 0..ROUNDS {
+            if let Poll::Ready(end) = self.round() {
+                // The engine's last words.
+                let _ = self.io.drain(context);
+                return Poll::Ready(end);
+            }
+            let rest = self.rest();
+            let waits = self.streams.is_waiting() && rest == Rest::Idle;
+            if waits || !self.ready.is_quiet(rest) {
+                continue;
+            }
+            if let Poll::Ready(Err(error)) = self.io.drain(context) {
+                return Poll::Ready(End::Broken(error));
+            }
+            if self.ready.end(self.rest()) {
+                return Poll::Pending;
+            }
+        }
+        if let Poll::Ready(Err(error)) = self.io.drain(context) {
+            return Poll::Ready(End::Broken(error));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn round(&mut self) -> Poll<End> {
+        let woken = self.streams.take_woken();
+        if woken.timer {
+            let timer = &mut Context::from_waker(&self.timer_waker);
+            if self.pings.poll_timer(timer).is_err() {
+                self.engine.abrupt_shutdown(Reason::NO_ERROR);
+                let _ = self.poll_engine();
+                return Poll::Ready(End::PingTimeout);
+            }
+        }
+        if woken.engine
+            && let Poll::Ready(result) = self.poll_engine()
+        {
+            return Poll::Ready(End::Closed(result));
+        }
+        self.streams.take_receipts();
+        // Behind a socket that takes no more, bodies wait: what they have then leaves in larger frames.
+        if !self.io.is_blocked() {
+            let (_, small) = self.streams.visit(self.pings.hold());
+            self.pings.count(small);
+        }
+        Poll::Pending
+    }
+
+    /// Has the engine read what came, and write what is queued to the gathering buffer.
+    fn poll_engine(&mut self) -> Poll<Result<(), h2::Error>> {
+        let context = &mut Context::from_waker(&self.engine_waker);
+        loop {
+            match self.engine.poll_accept(context) {
+                Poll::Ready(Some(Ok((request, respond)))) => self.streams.open(request, respond),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        if self.pings.poll_answer(context) {
+            self.streams.release();
+        }
+        Poll::Pending
+    }
+
+    fn rest(&self) -> Rest {
+        if self.io.is_blocked() {
+            Rest::Blocked
+        } else {
+            Rest::Idle
+        }
+    }
+}
