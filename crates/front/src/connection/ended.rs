@@ -102,13 +102,7 @@ impl EndReason {
     }
 
     pub(crate) fn of_socket(error: &io::Error, connection: &Connection) -> Self {
-        if connection.was_reset_by_peer() {
-            Self::PeerReset
-        } else if connection.was_closed_by_peer() {
-            Self::PeerClosed
-        } else {
-            Self::Error(in_words(error))
-        }
+        Self::of_departure(connection).unwrap_or_else(|| Self::Error(in_words(error)))
     }
 
     /// In hyper's words, so that a log reads the same whoever wrote the stream.

@@ -8,6 +8,7 @@ mod deadlines;
 mod drain;
 mod faults;
 mod lean;
+mod http2;
 mod protocols;
 mod spread;
 
