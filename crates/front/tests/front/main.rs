@@ -7,8 +7,8 @@ mod certificates;
 mod deadlines;
 mod drain;
 mod faults;
-mod lean;
 mod http2;
+mod lean;
 mod protocols;
 mod spread;
 
