@@ -1,12 +1,16 @@
 //! What every route answers with.
 
+use std::num::NonZeroU64;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use memchr::memmem;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -16,8 +20,23 @@ use wellspring::EventBody;
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
     events: EventBody,
+    /// What ends the stream before its source does. Boxed: few streams have it.
+    before: Option<Box<Before>>,
+}
+
+#[derive(Debug, Default)]
+struct Before {
     /// Breaks the stream when the playground asks for it.
     cut: Option<oneshot::Receiver<()>>,
+    /// Ends it in good order.
+    quota: Option<Quota>,
+}
+
+/// How many events a stream may still deliver. Clones share the count.
+#[derive(Debug, Clone)]
+pub(crate) struct Quota {
+    left: Arc<AtomicU64>,
+    limit: NonZeroU64,
 }
 
 /// The stream was cut without an end.
@@ -36,14 +55,52 @@ pub(crate) type Answer = Response<AnswerBody>;
 impl AnswerBody {
     /// The same stream, which breaks when `cut` is sent to.
     pub(crate) fn cut_by(mut self, cut: oneshot::Receiver<()>) -> Self {
-        self.cut = Some(cut);
+        self.before.get_or_insert_default().cut = Some(cut);
         self
+    }
+
+    /// The same stream, which ends when the quota is used up.
+    pub(crate) fn within(mut self, quota: Quota) -> Self {
+        self.before.get_or_insert_default().quota = Some(quota);
+        self
+    }
+}
+
+impl Quota {
+    pub(crate) fn new(limit: NonZeroU64) -> Self {
+        Self {
+            left: Arc::new(AtomicU64::new(limit.get())),
+            limit,
+        }
+    }
+
+    /// How many events were delivered, if that is all of them.
+    pub(crate) fn used_up(&self) -> Option<u64> {
+        (self.left.load(Relaxed) == 0).then_some(self.limit.get())
+    }
+
+    /// As much of a frame as may still be delivered. A frame holds whole events, and an event ends at its blank line:
+    /// the only one, since heartbeats have none and empty lines of data are `data:` lines.
+    fn take(&self, frame: Bytes) -> Bytes {
+        let left = usize::try_from(self.left.load(Relaxed)).unwrap_or(usize::MAX);
+        let (events, end) = memmem::find_iter(&frame, b"\n\n")
+            .take(left)
+            .fold((0, 0), |(events, _), at| (events + 1, at + 2));
+        self.left.fetch_sub(events, Relaxed);
+        if self.used_up().is_some() {
+            frame.slice(..end)
+        } else {
+            frame
+        }
     }
 }
 
 impl From<EventBody> for AnswerBody {
     fn from(events: EventBody) -> Self {
-        Self { events, cut: None }
+        Self {
+            events,
+            before: None,
+        }
     }
 }
 
@@ -55,17 +112,32 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if let Some(cut) = &mut self.cut
-            && let Poll::Ready(sent) = Pin::new(cut).poll(cx)
-        {
-            self.cut = None;
-            if sent.is_ok() {
-                return Poll::Ready(Some(Err(Cut::Playground)));
+        let Self { events, before } = &mut *self;
+        let mut quota = None;
+        if let Some(before) = before {
+            if let Some(cut) = &mut before.cut
+                && let Poll::Ready(sent) = Pin::new(cut).poll(cx)
+            {
+                before.cut = None;
+                if sent.is_ok() {
+                    return Poll::Ready(Some(Err(Cut::Playground)));
+                }
             }
+            quota = before.quota.as_ref();
         }
-        Pin::new(&mut self.events)
-            .poll_frame(cx)
-            .map_err(Cut::Broken)
+        let polled = Pin::new(&mut *events).poll_frame(cx).map_err(Cut::Broken);
+        let (Some(quota), Poll::Ready(Some(Ok(frame)))) = (quota, &polled) else {
+            return polled;
+        };
+        let Some(frame) = frame.data_ref().cloned() else {
+            return polled;
+        };
+        let frame = quota.take(frame);
+        if quota.used_up().is_some() {
+            // The reader goes now, as with every other end.
+            *events = EventBody::full("");
+        }
+        Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -165,10 +165,14 @@ impl Program {
 
     fn read_topics(&self, ledger: &Arc<Ledger>, request: &Parts, topics: &[TopicName]) -> Answer {
         let options = stream::options(request, self.config.heartbeat);
+        let limit = match stream::limit(request) {
+            Ok(limit) => limit,
+            Err(problem) => return problem.into_answer(),
+        };
         match topics::read(&self.hub, request, topics, options) {
             Ok(response) => {
                 let names = topics.iter().map(TopicName::as_str);
-                stream::send(request, response, ledger, &self.cuts, names)
+                stream::send(request, response, ledger, &self.cuts, names, limit)
             }
             Err(refusal) => Problem::from(refusal).into_answer(),
         }
@@ -186,7 +190,7 @@ impl Program {
             Ok(run.read(Dialect::Native, start))
         });
         match response {
-            Ok(response) => stream::send(request, response, ledger, &self.cuts, [run.id()]),
+            Ok(response) => stream::send(request, response, ledger, &self.cuts, [run.id()], None),
             Err(refusal) => Problem::from(refusal).into_answer(),
         }
     }
@@ -200,7 +204,7 @@ impl Program {
         let upstream = self.upstream.as_ref();
         match chat::complete(&self.runs, upstream, self.config.heartbeat, request, body).await {
             chat::Outcome::Stream(run, response) => {
-                stream::send(request, response, ledger, &self.cuts, [run.id()])
+                stream::send(request, response, ledger, &self.cuts, [run.id()], None)
             }
             chat::Outcome::Whole(answer) => answer,
         }

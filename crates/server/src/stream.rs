@@ -1,16 +1,18 @@
 //! What every event stream of the program has, whatever it is a stream of.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
 use http::request::Parts;
-use wellspring::{EventBody, StreamOptions, query};
+use wellspring::{Delivered, End, EventBody, Outcome, StreamOptions, query};
 use wellspring_front::LongLived;
 
-use crate::answer::{Answer, AnswerBody};
+use crate::answer::{Answer, AnswerBody, Quota};
 use crate::ledger::Ledger;
 use crate::playground::Cuts;
+use crate::problem::Problem;
 
 /// How streams behave: the operator's heartbeat, and what the request asks for.
 ///
@@ -27,22 +29,52 @@ pub(crate) fn options(request: &Parts, heartbeat: Duration) -> StreamOptions {
     }
 }
 
+/// `?limit=N`: the stream ends in good order after so many events, a gap among them. An `EventSource` would come back for
+/// more; this is for load tools, which count requests that end.
+///
+/// # Errors
+///
+/// When it is no number from 1: a limit that is ignored would be a request that never ends.
+pub(crate) fn limit(request: &Parts) -> Result<Option<NonZeroU64>, Problem> {
+    query(request, "limit")
+        .map(|limit| limit.parse())
+        .transpose()
+        .map_err(|_| Problem::bad_request("limit is the number of events to end after, from 1"))
+}
+
 /// Sends a stream on its way: counted in the connection's ledger under `names`, known to the front
-/// end as one that does not end soon, and open to be cut if the playground asked for it.
+/// end as one that does not end soon, and open to be cut if the playground asked for it. With a
+/// `limit` it ends after so many events.
 pub(crate) fn send<'a>(
     request: &Parts,
     response: Response<EventBody>,
     ledger: &Arc<Ledger>,
     cuts: &Cuts,
     names: impl IntoIterator<Item = &'a str>,
+    limit: Option<NonZeroU64>,
 ) -> Answer {
     ledger.begin(names);
     let ledger = Arc::clone(ledger);
-    let mut answer = response
-        .map(|events| AnswerBody::from(events.on_end(move |delivered| ledger.settle(delivered))));
+    let mut answer = response.map(|events| match limit.map(Quota::new) {
+        None => AnswerBody::from(events.on_end(move |delivered| ledger.settle(delivered))),
+        Some(quota) => {
+            let used = quota.clone();
+            let events = events.on_end(move |delivered| ledger.settle(within(&used, delivered)));
+            AnswerBody::from(events).within(quota)
+        }
+    });
     if let Some(token) = query(request, "cut") {
         answer = answer.map(|body| cuts.arm(&token, body));
     }
     answer.extensions_mut().insert(LongLived);
     answer
+}
+
+/// What was delivered of what the source handed out.
+fn within(quota: &Quota, mut delivered: Delivered) -> Delivered {
+    if let Some(events) = quota.used_up() {
+        delivered.events = events;
+        delivered.outcome = Outcome::Ended(End::Complete);
+    }
+    delivered
 }

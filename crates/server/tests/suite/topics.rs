@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 use crate::stream::{Events, data};
-use crate::transport::{Client, Transport, Whole, bare, header, post, publish};
+use crate::transport::{Client, Transport, Whole, bare, get, header, post, publish};
 
 #[tokio::test]
 async fn several_topics_come_on_one_connection_in_publish_order_under_one_id() {
@@ -80,6 +80,57 @@ async fn whoever_is_cut_before_the_first_event_resumes_from_the_heads_id() {
         publish(&program, &topic["/topics/".len()..], "meanwhile").await;
         let mut events = Events::resume(&program, transport, &topic, &id).await;
         assert_eq!(events.next().await.data, "meanwhile", "{transport:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_with_a_limit_ends_in_good_order_after_so_many_events() {
+    let program = Program::start(&[]);
+    for transport in Transport::ALL {
+        let topic = format!("limit-{transport:?}");
+        for number in 0..7 {
+            // An empty line within the data is no end of an event.
+            publish(&program, &topic, &format!("{number}\n\nx")).await;
+        }
+        let path = format!("/topics/{topic}?last_event_id=earliest&limit=");
+        // One connection throughout: the end is the response's, not the connection's.
+        let mut client = Client::connect(&program, transport).await;
+        for limit in [1, 3, 7] {
+            let response = client.send(get(&format!("{path}{limit}"))).await.unwrap();
+            let mut events = Events::of(response);
+            let expected: Vec<String> = (0..limit).map(|n| format!("{n}\n\nx")).collect();
+            assert_eq!(data(&events.rest().await), expected, "{transport:?}");
+        }
+        drop(client);
+        let ended = |line: &str| line.contains(&topic) && line.contains("streams=3");
+        let line = program.logged("the connection's line", ended).await;
+        assert!(
+            line.contains("left=0") && line.contains("events=11"),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_limit_counts_events_that_come_one_by_one() {
+    let program = Program::start(&[]);
+    for transport in Transport::ALL {
+        let mut events = Events::open(&program, transport, "/topics/live?limit=2").await;
+        for number in 0..3 {
+            publish(&program, "live", &number.to_string()).await;
+        }
+        assert_eq!(data(&events.rest().await), ["0", "1"], "{transport:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_is_no_number_is_refused() {
+    let program = Program::start(&[]);
+    for limit in ["0", "-1", "many", "", "99999999999999999999"] {
+        let path = format!("/topics/refused?limit={limit}");
+        let whole = Whole::of(&program, Transport::Http1, get(&path)).await;
+        assert_eq!(whole.status, StatusCode::BAD_REQUEST, "{limit}");
+        assert!(whole.text().contains("limit is the number"), "{whole:?}");
     }
 }
 
