@@ -1,5 +1,7 @@
 //! The command line: option names where users of oha and wrk expect them.
 
+pub(crate) mod lab;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +103,7 @@ Examples:
   wellspring-load -c 1000 -n 1k -q 200 http://127.0.0.1:8080/topics/t
   wellspring-load -c 10 -s 100 --cuts 5 --retry 50 --cacert certs/ca.pem https://localhost:8443/topics/t
   wellspring-load -c 6 --http1.1 --insecure --output-format json https://localhost:8443/topics/t
+  wellspring-load lab --help    (six connections against one: an experiment of its own)
 
 Exit status:
   0  every subscriber got every event, once and in order

@@ -44,7 +44,7 @@ pub(crate) struct Connection<B> {
 
 enum Sender<B> {
     Http1(hyper::client::conn::http1::SendRequest<B>),
-    Http2(hyper::client::conn::http2::SendRequest<B>),
+    Http2(hyper::client::conn::http2::SendRequest<B>, h2::Allowed),
 }
 
 /// A place on which subscribers sit: it gives them the connection that their next stream goes over.
@@ -128,7 +128,14 @@ impl Connector {
             host: target.host().to_owned(),
             source,
         };
-        let addresses: Arc<[SocketAddr]> = tokio::net::lookup_host((target.host(), target.port()))
+        // RFC 6761, section 6.3: names under `localhost` are this machine's, which not every resolver knows.
+        let host = target.host();
+        let host = if host.ends_with(".localhost") {
+            "localhost"
+        } else {
+            host
+        };
+        let addresses: Arc<[SocketAddr]> = tokio::net::lookup_host((host, target.port()))
             .await
             .map_err(unresolved)?
             .collect();
@@ -253,7 +260,10 @@ where
     {
         Ok(match protocol {
             Protocol::Http1 => Self::Http1(h1::handshake(socket).await?),
-            Protocol::Http2 => Self::Http2(h2::handshake(socket).await?),
+            Protocol::Http2 => {
+                let (sender, allowed) = h2::handshake(socket).await?;
+                Self::Http2(sender, allowed)
+            }
         })
     }
 }
@@ -272,7 +282,7 @@ impl<B: Body + 'static> Connection<B> {
                 sender.ready().await?;
                 sender.send_request(request).await
             }
-            Sender::Http2(sender) => {
+            Sender::Http2(sender, _) => {
                 sender.ready().await?;
                 sender.send_request(request).await
             }
@@ -284,8 +294,16 @@ impl<B: Body + 'static> Connection<B> {
         self.line.is_cut()
             || match &self.sender {
                 Sender::Http1(sender) => sender.is_closed(),
-                Sender::Http2(sender) => sender.is_closed(),
+                Sender::Http2(sender, _) => sender.is_closed(),
             }
+    }
+
+    /// How many streams the server allows on an HTTP/2 connection; 100 until it has said so.
+    pub(crate) fn most_streams(&self) -> Option<usize> {
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(_, allowed) => Some(allowed.streams()),
+        }
     }
 
     /// The socket's handle for cutting it.
@@ -352,11 +370,12 @@ impl Row {
 }
 
 impl Connection<Empty<Bytes>> {
-    fn share(&self) -> Option<Self> {
+    /// A second handle on an HTTP/2 connection.
+    pub(crate) fn share(&self) -> Option<Self> {
         match &self.sender {
             Sender::Http1(_) => None,
-            Sender::Http2(sender) => Some(Self {
-                sender: Sender::Http2(sender.clone()),
+            Sender::Http2(sender, allowed) => Some(Self {
+                sender: Sender::Http2(sender.clone(), allowed.clone()),
                 line: Arc::clone(&self.line),
             }),
         }

@@ -20,11 +20,12 @@
 //!
 //! From the door inwards: [`run`] makes a plan happen; a [`publisher`] stamps and sends events; a [`subscriber`] reads
 //! one stream over a connection of the `client`, cuts it where [`cut`] says so, and keeps an [`account`]; [`report`]
-//! prints what came of it.
+//! prints what came of it. The [`lab`] is an experiment of its own: what six connections cost a browser.
 
 pub mod account;
 mod client;
 pub mod cut;
+pub mod lab;
 pub mod latency;
 pub mod publisher;
 pub mod report;

@@ -14,6 +14,10 @@ const UNUSABLE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // No URL is called that.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "lab") {
+        return cli::lab::main(std::env::args_os().skip(1)).await;
+    }
     let arguments = Arguments::parse();
     let plan = match arguments.plan() {
         Ok(plan) => plan,

@@ -1,5 +1,9 @@
 //! HTTP/2: many streams to a connection.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use hyper::body::Body;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,8 +18,18 @@ const CONNECTION_WINDOW: u32 = 15 << 20;
 /// an eleventh would be answered by a further RST_STREAM for each of its frames.
 const RESET_STREAMS: usize = 4_096;
 
+/// How many streams the server allows on a connection, as last heard of: 100 until it has said so.
+#[derive(Clone, Debug)]
+pub(super) struct Allowed(Arc<AtomicUsize>);
+
+impl Allowed {
+    pub(super) fn streams(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
 /// Starts HTTP/2 on a connected socket.
-pub(super) async fn handshake<T, B>(socket: T) -> Result<SendRequest<B>, hyper::Error>
+pub(super) async fn handshake<T, B>(socket: T) -> Result<(SendRequest<B>, Allowed), hyper::Error>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
@@ -30,7 +44,18 @@ where
         .max_local_error_reset_streams(None)
         .handshake(TokioIo::new(socket))
         .await?;
+    let allowed = Allowed(Arc::new(AtomicUsize::new(
+        connection.current_max_send_streams(),
+    )));
+    let heard = allowed.clone();
+    let mut connection = Box::pin(connection);
     // How it ends, the responses' bodies tell.
-    tokio::spawn(connection);
-    Ok(sender)
+    tokio::spawn(poll_fn(move |context| {
+        let polled = connection.as_mut().poll(context);
+        heard
+            .0
+            .store(connection.current_max_send_streams(), Relaxed);
+        polled
+    }));
+    Ok((sender, allowed))
 }

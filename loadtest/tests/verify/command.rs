@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use crate::server::{Fault, Served, Transport};
 
 /// Runs the program to its end beside the server, which goes on in the test's runtime.
-async fn wellspring_load(arguments: &[&str]) -> Output {
+pub(crate) async fn wellspring_load(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wellspring-load"));
     command.args(arguments);
     tokio::task::spawn_blocking(move || command.output().unwrap())
@@ -13,7 +13,7 @@ async fn wellspring_load(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

@@ -3,6 +3,7 @@
 mod breaks;
 mod command;
 mod faults;
+mod lab;
 mod protocols;
 mod server;
 

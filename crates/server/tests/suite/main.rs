@@ -13,6 +13,7 @@
 //! | `relay` | the answers of an upstream, and its failures | |
 //! | `commands` | `wellspring publish` and `wellspring tail` | |
 //! | `openai` | OpenAI's own Python package, unmodified | `python3` with `venv` and `pip`, and PyPI the first time |
+//! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
 //! | `browser` | the playground in Chromium, on both ports | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
 //!
 //! What is missing fails its test with a line that says what to install; only `openai` passes without its needs, and
@@ -25,6 +26,7 @@ mod chat;
 mod commands;
 mod delivery;
 mod ingest;
+mod lab;
 mod lifecycle;
 mod openai;
 mod process;

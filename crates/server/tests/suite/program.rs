@@ -76,6 +76,11 @@ impl Program {
         address.parse().unwrap()
     }
 
+    /// Its process, as the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.ready.pid
+    }
+
     /// A folder that lives as long as the program, which runs in it.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
