@@ -185,45 +185,54 @@ impl Connection {
 
 /// The whole life of a connection: the body of its task.
 ///
-/// One task from accept to goodbye, with each stage boxed, so that an idle stream does not carry along the state of the
-/// TLS handshake that it once went through (5.1 KiB).
-pub(crate) async fn live<A: Application>(seat: Seat<A>, accepted: Accepted) {
-    seat.watch().await;
-    let shard = Rc::clone(seat.shard());
-    // Without an address the socket is dead: the peer reset it while it waited to be accepted.
-    let Ok(local) = accepted.stream.local_addr() else {
-        return;
-    };
-    let connection = Arc::new(Connection::new(shard.index(), &accepted, local));
-    let Ok(service) = panic::catch(|| shard.application().connect(&connection)) else {
-        return;
-    };
-    let session = Rc::new(Session::new(Arc::clone(&connection), service));
-    let reason = match CatchPanic::new(serve(&shard, &session, accepted)).await {
-        Ok(Ok(reason)) | Ok(Err(reason)) => reason,
-        Err(message) => EndReason::Panicked(message),
-    };
-    seat.account(&reason);
-    let end = Ended {
-        reason,
-        lasted: connection.accepted.elapsed(),
-    };
-    let _ = panic::catch(|| {
-        shard
-            .application()
-            .disconnect(&connection, session.service(), &end);
-    });
+/// One task from accept to goodbye. What only a stage needs is boxed and goes with it, so that an idle stream does not
+/// carry along, say, the state of its TLS handshake (5.1 KiB). The futures that stay are blocks and not `async fn`s:
+/// those keep their arguments twice.
+pub(crate) fn live<A: Application>(seat: Seat<A>, accepted: Accepted) -> impl Future<Output = ()> {
+    let accepted = Box::new(accepted);
+    async move {
+        seat.watch().await;
+        let shard = seat.shard();
+        // Without an address the socket is dead: the peer reset it while it waited to be accepted.
+        let Ok(local) = accepted.stream.local_addr() else {
+            return;
+        };
+        let connection = Arc::new(Connection::new(shard.index(), &accepted, local));
+        let Ok(service) = panic::catch(|| shard.application().connect(&connection)) else {
+            return;
+        };
+        let session = Rc::new(Session::new(connection, service));
+        let reason = match CatchPanic::new(serve(shard, &session, accepted)).await {
+            Ok(Ok(reason)) | Ok(Err(reason)) => reason,
+            Err(message) => EndReason::Panicked(message),
+        };
+        seat.account(&reason);
+        let connection = session.connection();
+        let end = Ended {
+            reason,
+            lasted: connection.accepted.elapsed(),
+        };
+        let _ = panic::catch(|| {
+            shard
+                .application()
+                .disconnect(connection, session.service(), &end);
+        });
+    }
 }
 
-async fn serve<A: Application>(
+fn serve<A: Application>(
     shard: &Rc<Shard<A>>,
     session: &Rc<Session<A>>,
-    accepted: Accepted,
-) -> Result<EndReason, EndReason> {
-    let opened = Box::pin(opening::open(shard, session.connection(), accepted)).await?;
-    let _ = session.connection().protocol.set(opened.protocol);
-    Ok(match opened.protocol {
-        Protocol::Http1 => Box::pin(h1::serve(shard, session, opened)).await,
-        Protocol::Http2 => Box::pin(h2::serve(shard, session, opened)).await,
-    })
+    accepted: Box<Accepted>,
+) -> impl Future<Output = Result<EndReason, EndReason>> {
+    let opening = Box::pin(opening::open(shard, session.connection(), accepted));
+    async move {
+        let opened = opening.await?;
+        let _ = session.connection().protocol.set(opened.protocol);
+        Ok(match opened.protocol {
+            // Unboxed: of HTTP/1.1 only a lean stream's state lies in the task.
+            Protocol::Http1 => h1::serve(shard, session, opened).await,
+            Protocol::Http2 => Box::pin(h2::serve(shard, session, opened)).await,
+        })
+    }
 }

@@ -37,34 +37,35 @@ use handover::{Answers, Handover, Watched};
 use lean::{Lean, LeanEnd};
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<A: Application>(
+pub(crate) fn serve<A: Application>(
     shard: &Shard<A>,
     session: &Rc<Session<A>>,
     opened: Opened,
-) -> EndReason {
-    // Boxed, for the task of a stream shall not carry along hyper's engine (0.6 KiB) while the stream is lean.
+) -> impl Future<Output = EndReason> {
+    // Boxed, for the task of a lean stream shall not carry along hyper's engine (0.6 KiB).
     let mut stage = Box::pin(converse(
         shard,
         session,
         opened.stream,
         Some(opened.head_deadline),
     ));
-    loop {
-        let lean = match stage.await {
-            Stage::Ended(reason) => return reason,
-            Stage::Streaming(lean) => lean,
+    async move {
+        let finished = loop {
+            let mut lean = match stage.await {
+                Stage::Ended(reason) => return reason,
+                Stage::Finished(stream) => break stream,
+                Stage::Streaming(lean) => lean,
+            };
+            let end = poll_fn(|context| lean.poll(context, shard, session.connection())).await;
+            let stream = match end {
+                LeanEnd::Ended(reason) => return reason,
+                LeanEnd::Finished => break lean.into_stream(),
+                LeanEnd::Next => lean.into_stream(),
+            };
+            stage = Box::pin(converse(shard, session, stream, None));
         };
-        let stream = match lean.finish(shard, session.connection()).await {
-            LeanEnd::Next(stream) => stream,
-            LeanEnd::Last(reason, stream) => {
-                if reason == EndReason::Finished {
-                    linger(shard, stream).await;
-                }
-                return reason;
-            }
-            LeanEnd::Broken(reason) => return reason,
-        };
-        stage = Box::pin(converse(shard, session, stream, None));
+        Box::pin(linger(shard, finished)).await;
+        EndReason::Finished
     }
 }
 
@@ -72,6 +73,8 @@ pub(crate) async fn serve<A: Application>(
 enum Stage<A: Application> {
     /// The connection is over.
     Ended(EndReason),
+    /// The last response is sent, and goodbye said; the peer may still be sending.
+    Finished(Stream),
     /// A stream has settled down: its head is out, and all that its body had to say.
     Streaming(Lean<A::Body>),
 }
@@ -124,11 +127,12 @@ async fn converse<A: Application>(
         }
         // Here the engine has said goodbye itself.
         Break::Ended(result @ Ok(())) => {
-            let reason = EndReason::of(result, connection, phase);
-            if reason == EndReason::Finished {
-                linger(shard, engine.into_parts().io.into_inner().into_inner()).await;
-            }
-            return Stage::Ended(reason);
+            return match EndReason::of(result, connection, phase) {
+                EndReason::Finished => {
+                    Stage::Finished(engine.into_parts().io.into_inner().into_inner())
+                }
+                reason => Stage::Ended(reason),
+            };
         }
         Break::Ended(result) => EndReason::of(result, connection, phase),
         Break::Cut(reason) => reason,

@@ -33,9 +33,10 @@ pub(crate) struct Opened {
 pub(crate) async fn open<A: Application>(
     shard: &Shard<A>,
     connection: &Arc<Connection>,
-    accepted: Accepted,
+    accepted: Box<Accepted>,
 ) -> Result<Opened, EndReason> {
-    let tcp = TcpStream::from_std(accepted.stream)
+    let Accepted { stream, tls, .. } = *accepted;
+    let tcp = TcpStream::from_std(stream)
         .map_err(|error| EndReason::of_socket(&error, connection))?;
     let socket = Socket::new(tcp, Arc::clone(connection));
     tokio::select! {
@@ -43,7 +44,7 @@ pub(crate) async fn open<A: Application>(
         // Nobody has asked for anything yet: there is nothing to wait for.
         reason = shard.leaving() => Err(reason),
         opened = async {
-            match accepted.tls {
+            match tls {
                 Some(tls) => shake_hands(shard, connection, &tls, socket).await,
                 None => sniff(shard, connection, socket).await,
             }

@@ -1,7 +1,6 @@
 //! A stream that is written without hyper: a body, a socket, and what the peer sent meanwhile.
 
 use std::{
-    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,7 +11,7 @@ use tokio::io::AsyncWrite;
 
 use super::{
     handover::{LentBody, Settled},
-    output::{Framing, Output},
+    output::Output,
     poll_listen,
 };
 use crate::{
@@ -28,7 +27,6 @@ pub(crate) struct Lean<B> {
     stream: Stream,
     body: Source<B>,
     output: Output,
-    framing: Framing,
     /// Requests that came before their time, for hyper. Mostly none, and then nothing is allocated.
     ahead: Vec<u8>,
 }
@@ -43,12 +41,12 @@ enum Source<B> {
 
 /// What becomes of a connection when its stream is over.
 pub(super) enum LeanEnd {
-    /// The next request may come, on this.
-    Next(Stream),
+    /// The next request may come.
+    Next,
     /// It was the last; goodbye is said, and the peer may still be sending.
-    Last(EndReason, Stream),
-    /// The stream was cut, and must look like it.
-    Broken(EndReason),
+    Finished,
+    /// The connection is over. A stream that was cut must look like it: no goodbye was said.
+    Ended(EndReason),
 }
 
 impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>> Lean<B> {
@@ -60,43 +58,43 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>
             stream,
             body: Source::Flowing(settled.body),
             output: Output::new(settled.framing),
-            framing: settled.framing,
             // Copied: a slice would hold on to the whole of hyper's read buffer.
             ahead: ahead.to_vec(),
         }
     }
 
-    /// Writes the stream to its end.
-    pub(super) async fn finish<A: Application>(
-        mut self,
+    /// The socket, when the stream is over; what was read ahead is read again.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream.replay(&self.ahead)
+    }
+
+    /// Writes the stream, and is ready at its end.
+    pub(super) fn poll<A: Application>(
+        &mut self,
+        context: &mut Context<'_>,
         shard: &Shard<A>,
         connection: &Connection,
-    ) -> LeanEnd {
-        let written = poll_fn(|context| {
-            if shard.phase() == Phase::Cut {
-                return Poll::Ready(Err(EndReason::Cut));
-            }
-            self.poll_listen(context, connection, shard.limits().max_head_bytes as usize)?;
-            ready!(self.poll_write(context, connection))?;
-            let is_last = self.framing.is_last() || shard.phase() >= Phase::Draining;
-            if is_last {
-                // The response is through; whoever does not hear the goodbye has gone already.
-                let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(context));
-            }
-            Poll::Ready(Ok(is_last))
-        })
-        .await;
-        match written {
-            Err(reason) => LeanEnd::Broken(reason),
-            Ok(false) => LeanEnd::Next(self.stream.replay(&self.ahead)),
-            Ok(true) => {
-                let reason = match shard.phase() {
-                    Phase::Serving => EndReason::Finished,
-                    _ => EndReason::Drained,
-                };
-                LeanEnd::Last(reason, self.stream)
-            }
+    ) -> Poll<LeanEnd> {
+        if shard.phase() == Phase::Cut {
+            return Poll::Ready(LeanEnd::Ended(EndReason::Cut));
         }
+        let limit = shard.limits().max_head_bytes as usize;
+        if let Err(reason) = self.poll_listen(context, connection, limit) {
+            return Poll::Ready(LeanEnd::Ended(reason));
+        }
+        if let Err(reason) = ready!(self.poll_write(context, connection)) {
+            return Poll::Ready(LeanEnd::Ended(reason));
+        }
+        let is_draining = shard.phase() >= Phase::Draining;
+        if !is_draining && !self.output.framing().is_last() {
+            return Poll::Ready(LeanEnd::Next);
+        }
+        // The response is through; whoever does not hear the goodbye has gone already.
+        let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(context));
+        Poll::Ready(match is_draining {
+            true => LeanEnd::Ended(EndReason::Drained),
+            false => LeanEnd::Finished,
+        })
     }
 
     /// Hears what the peer sends: nothing, the next requests, or that it leaves, also behind those.

@@ -1,7 +1,7 @@
 //! What a stream writes: frames of its body, framed for HTTP/1.1 on their way to the socket.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
@@ -50,35 +50,35 @@ const SIZE_LINE: usize = 18;
 
 thread_local! {
     /// The core's queue, lent to the stream whose turn it is. One whose peer does not read keeps it until it does.
-    static SPARE: RefCell<VecDeque<Bytes>> = const { RefCell::new(VecDeque::new()) };
+    static SPARE: Cell<Option<Box<Queue>>> = const { Cell::new(None) };
     /// Where frames are copied together, for the length of a system call.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Frames that are to be written. Owns no memory while it is empty.
+/// What is to be written. Owns no memory while that is nothing.
 pub(super) struct Output {
-    frames: VecDeque<Bytes>,
-    /// How many bytes of the first frame, framing included, are written.
-    written: usize,
-    chunked: bool,
+    queue: Option<Box<Queue>>,
+    framing: Framing,
 }
 
 impl Output {
     pub(super) fn new(framing: Framing) -> Self {
         Self {
-            frames: VecDeque::new(),
-            written: 0,
-            chunked: framing != Framing::UntilClose,
+            queue: None,
+            framing,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// Whether more frames fit in before the next write.
     pub(super) fn has_room(&self) -> bool {
-        self.frames.len() < FRAMES && self.remaining() < BYTES
+        match &self.queue {
+            Some(queue) => queue.frames.len() < FRAMES && queue.remaining() < BYTES,
+            None => true,
+        }
     }
 
     /// Adds a frame, unless it is empty: an empty chunk would be the last.
@@ -90,16 +90,17 @@ impl Output {
 
     /// Adds the mark of the body's end: a chunk without data.
     pub(super) fn finish(&mut self) {
-        if self.chunked {
+        if self.framing != Framing::UntilClose {
             self.enqueue(Bytes::new());
         }
     }
 
     fn enqueue(&mut self, frame: Bytes) {
-        if self.frames.capacity() == 0 {
-            self.frames = SPARE.take();
-        }
-        self.frames.push_back(frame);
+        let queue = self
+            .queue
+            .get_or_insert_with(|| SPARE.take().unwrap_or_default());
+        queue.is_chunked = self.framing != Framing::UntilClose;
+        queue.frames.push_back(frame);
     }
 
     /// Writes all. Pending, and woken later, while the socket takes no more.
@@ -108,7 +109,31 @@ impl Output {
         stream: &mut Stream,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        if let Some(queue) = &mut self.queue {
+            ready!(queue.poll_write(stream, context))?;
+            SPARE.set(self.queue.take());
+        }
+        // On TLS the last record may still wait for the socket.
+        Pin::new(stream).poll_flush(context)
+    }
+}
+
+/// Frames, and how far they are written.
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    /// How many bytes of the first frame, framing included, are written.
+    written: usize,
+    is_chunked: bool,
+}
+
+impl Queue {
+    fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.frames.is_empty() {
             let written = if stream.is_tls() || self.remaining() <= COPIED {
                 self.poll_write_copied(stream, context)
             } else {
@@ -118,12 +143,8 @@ impl Output {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.advance(written),
             }
-            if self.is_empty() {
-                SPARE.set(std::mem::take(&mut self.frames));
-            }
         }
-        // On TLS the last record may still wait for the socket.
-        Pin::new(stream).poll_flush(context)
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_copied(
@@ -201,7 +222,7 @@ impl Output {
     }
 
     fn size_line(&self, frame: &Bytes) -> SizeLine {
-        if self.chunked {
+        if self.is_chunked {
             SizeLine::of(frame.len())
         } else {
             SizeLine::EMPTY
@@ -209,7 +230,7 @@ impl Output {
     }
 
     fn line_end(&self) -> &'static [u8] {
-        if self.chunked { b"\r\n" } else { b"" }
+        if self.is_chunked { b"\r\n" } else { b"" }
     }
 }
 
