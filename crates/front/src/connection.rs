@@ -101,7 +101,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(shard: usize, accepted: &Accepted, local: SocketAddr) -> Self {
+    pub(crate) fn new(shard: usize, accepted: &Accepted, local: SocketAddr) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         Self {
             id: LAST_ID.fetch_add(1, Relaxed) + 1,
@@ -234,5 +234,47 @@ fn serve<A: Application>(
             Protocol::Http1 => h1::serve(shard, session, opened).await,
             Protocol::Http2 => Box::pin(h2::serve(shard, session, opened)).await,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::service::Service;
+
+    use super::*;
+    use crate::application::RequestBody;
+
+    struct Nothing;
+
+    impl Application for Nothing {
+        type Body = Full<bytes::Bytes>;
+        type Service = Self;
+
+        fn connect(&self, _connection: &Arc<Connection>) -> Self {
+            Self
+        }
+    }
+
+    impl Service<Request<RequestBody>> for Nothing {
+        type Response = Response<Full<bytes::Bytes>>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Pending<Result<Self::Response, Self::Error>>;
+
+        fn call(&self, _request: Request<RequestBody>) -> Self::Future {
+            std::future::pending()
+        }
+    }
+
+    fn size_of_future<One, Other, F: Future>(_: fn(One, Other) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_an_idle_connection_carries_is_small() {
+        // 128 bytes of tokio's around it make it a task of 384, and the next size is 512.
+        assert!(size_of_future(live::<Nothing>) <= 256);
+        assert!(size_of::<Connection>() <= 160);
     }
 }

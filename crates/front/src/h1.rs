@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     application::Application,
-    connection::{EndReason, Opened, Session},
+    connection::{CountedBody, EndReason, Opened, Session},
     drain::Phase,
     limits::Limits,
     shard::Shard,
@@ -76,7 +76,7 @@ enum Stage<A: Application> {
     /// The last response is sent, and goodbye said; the peer may still be sending.
     Finished(Stream),
     /// A stream has settled down: its head is out, and all that its body had to say.
-    Streaming(Lean<A::Body>),
+    Streaming(Lean<CountedBody<A::Body>>),
 }
 
 /// Lets hyper serve a connection, to its end or to its first settled stream.

@@ -28,7 +28,7 @@ use crate::{
 
 /// Where a stream's body lies while hyper begins to send it, so that it can be taken away.
 pub(super) struct Handover<B> {
-    body: RefCell<Option<LentBody<B>>>,
+    body: RefCell<Option<Pin<Box<CountedBody<B>>>>>,
     framing: Cell<Framing>,
     /// The body had nothing when it was asked last.
     is_quiet: Cell<bool>,
@@ -36,11 +36,9 @@ pub(super) struct Handover<B> {
     is_blocked: Cell<bool>,
 }
 
-pub(super) type LentBody<B> = Pin<Box<CountedBody<B>>>;
-
 /// A stream whose head is sent, and whose body has nothing to say.
 pub(super) struct Settled<B> {
-    pub(super) body: LentBody<B>,
+    pub(super) body: Pin<Box<B>>,
     pub(super) framing: Framing,
 }
 
@@ -60,7 +58,7 @@ impl<B> Handover<B> {
     ///
     /// Ask after hyper was polled. It writes what it has before it is done, unless the socket takes no more, and asks a
     /// body for more until that has nothing.
-    pub(super) fn take_settled(&self) -> Option<Settled<B>> {
+    pub(super) fn take_settled(&self) -> Option<Settled<CountedBody<B>>> {
         if !self.is_quiet.get() || self.is_blocked.get() {
             return None;
         }

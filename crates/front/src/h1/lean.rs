@@ -9,11 +9,7 @@ use bytes::Bytes;
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
-use super::{
-    handover::{LentBody, Settled},
-    output::Output,
-    poll_listen,
-};
+use super::{handover::Settled, output::Output, poll_listen};
 use crate::{
     application::Application,
     connection::{Connection, EndReason},
@@ -33,7 +29,7 @@ pub(crate) struct Lean<B> {
 
 /// Where the frames come from.
 enum Source<B> {
-    Flowing(LentBody<B>),
+    Flowing(Pin<Box<B>>),
     Ended,
     /// Boxed: rare, and larger than the rest.
     Failed(Box<EndReason>),
@@ -174,3 +170,6 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>
 
 /// What rustls may encrypt ahead of a stalled peer: a record, and its framing.
 const TLS_BUFFER: usize = 17 * 1024;
+
+#[cfg(test)]
+mod tests;
