@@ -16,7 +16,38 @@ impl Event<'_> {
     #[inline]
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.layout().0
+        self.measure().len
+    }
+
+    /// Finds out how many bytes [`encode`](Self::encode) writes, for who will then write them: that
+    /// does not search the data again.
+    #[inline]
+    #[must_use]
+    pub fn measure(&self) -> Measured<'_> {
+        let line = |name: &[u8], len: usize| name.len() + len + b"\n".len();
+        let mut len = b"\n".len();
+        if let Some(event_type) = self.event_type() {
+            len += line(EVENT, event_type.as_str().len());
+        }
+        if let Some(id) = self.id() {
+            len += line(ID, id.as_str().len());
+        }
+        if let Some(retry) = self.retry_line() {
+            len += retry.encoded_len();
+        }
+        let one_line = memchr2(b'\r', b'\n', self.data().as_bytes()).is_none();
+        if one_line {
+            len += line(DATA, self.data().len());
+        } else {
+            len += Lines::of(self.data())
+                .map(|text| line(DATA, text.len()))
+                .sum::<usize>();
+        }
+        Measured {
+            event: self,
+            len,
+            one_line,
+        }
     }
 
     /// Writes the event as it crosses the wire: `event`, `id`, `retry`, `data`, a blank line; one
@@ -46,39 +77,10 @@ impl Event<'_> {
     #[inline]
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let (len, one_line) = self.layout();
-        let mut out = Vec::with_capacity(len);
-        if one_line {
-            self.write(&mut out, iter::once(self.data().as_bytes()));
-        } else {
-            self.write(&mut out, Lines::of(self.data()));
-        }
+        let measured = self.measure();
+        let mut out = Vec::with_capacity(measured.len);
+        measured.encode(&mut out);
         Bytes::from(out)
-    }
-
-    /// The encoded length, and whether the data is one line.
-    #[inline]
-    fn layout(&self) -> (usize, bool) {
-        let line = |name: &[u8], len: usize| name.len() + len + b"\n".len();
-        let mut len = b"\n".len();
-        if let Some(event_type) = self.event_type() {
-            len += line(EVENT, event_type.as_str().len());
-        }
-        if let Some(id) = self.id() {
-            len += line(ID, id.as_str().len());
-        }
-        if let Some(retry) = self.retry_line() {
-            len += retry.encoded_len();
-        }
-        let one_line = memchr2(b'\r', b'\n', self.data().as_bytes()).is_none();
-        if one_line {
-            len += line(DATA, self.data().len());
-        } else {
-            len += Lines::of(self.data())
-                .map(|text| line(DATA, text.len()))
-                .sum::<usize>();
-        }
-        (len, one_line)
     }
 
     /// Writes the event with its data in `lines`, of which there is at least one.
@@ -116,6 +118,39 @@ impl Event<'_> {
             out.put_slice(line);
         }
         out.put_slice(b"\n\n");
+    }
+}
+
+/// An event of which is known how long it is on the wire.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured<'e> {
+    event: &'e Event<'e>,
+    len: usize,
+    /// Whether the data is one line.
+    one_line: bool,
+}
+
+impl Measured<'_> {
+    /// As [`Event::encoded_len`], known already.
+    #[inline]
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        self.len
+    }
+
+    /// As [`Event::encode`], without a search.
+    ///
+    /// # Panics
+    ///
+    /// When `out` cannot grow and has less room than [`encoded_len`](Self::encoded_len).
+    #[inline]
+    pub fn encode(&self, out: &mut impl BufMut) {
+        let event = self.event;
+        if self.one_line {
+            event.write(out, iter::once(event.data().as_bytes()));
+        } else {
+            event.write(out, Lines::of(event.data()));
+        }
     }
 }
 
@@ -172,6 +207,9 @@ mod tests {
         let mut out = Vec::new();
         event.encode(&mut out);
         assert_eq!(out.len(), event.encoded_len());
+        let (measured, mut again) = (event.measure(), Vec::new());
+        measured.encode(&mut again);
+        assert_eq!((measured.encoded_len(), &again), (out.len(), &out));
         assert_eq!(event.to_bytes(), out);
         String::from_utf8(out).unwrap()
     }

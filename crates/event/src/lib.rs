@@ -43,6 +43,7 @@ mod retry;
 
 pub use comment::{Comment, HEARTBEAT};
 pub use decode::{DecodeError, Decoder, Message};
+pub use encode::Measured;
 pub use event::{Event, NotUtf8};
 pub use field::{EventId, EventType, FieldError};
 pub use retry::Retry;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use thiserror::Error;
-use wellspring_event::Event;
+use wellspring_event::{Event, Measured};
 
 use crate::body::{EventBody, StreamOptions};
 use crate::log::End;
@@ -68,8 +68,8 @@ impl Sender {
     ///
     /// Dropping the future before it resolved sends nothing.
     pub async fn send(&mut self, event: &Event<'_>) -> Result<(), ReaderGone> {
-        let len = event.encoded_len();
-        poll_fn(|cx| self.poll_send(cx, event, len)).await
+        let event = event.measure();
+        poll_fn(|cx| self.poll_send(cx, &event)).await
     }
 
     /// Resolves when the client has gone.
@@ -100,9 +100,9 @@ impl Sender {
     fn poll_send(
         &mut self,
         cx: &Context<'_>,
-        event: &Event<'_>,
-        len: usize,
+        event: &Measured<'_>,
     ) -> Poll<Result<(), ReaderGone>> {
+        let len = event.encoded_len();
         let mut pipe = self.pipe.lock();
         if pipe.reader_gone {
             return Poll::Ready(Err(ReaderGone));
