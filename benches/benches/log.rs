@@ -3,17 +3,23 @@
 //! `cargo bench -p wellspring-benches --bench log` prints, beside criterion's own lines, each result in
 //! the unit that matters: nanoseconds per event or delivery, gigabytes per second.
 
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http_body::Body;
+use tokio::runtime::{self, Handle};
+use tokio::sync::oneshot;
 use wellspring::event::Event;
 use wellspring::{
     Cursor, EventBody, Hub, HubOptions, Log, LogOptions, Next, Position, Reader, Retention, Start,
-    StreamOptions, TopicName,
+    StreamOptions, TopicName, enter_shard,
 };
 
 /// Data of one event: an LLM's token in its JSON.
@@ -103,6 +109,131 @@ fn fan_out(criterion: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+/// Tasks with a body each, a thousand on each of two cores' runtimes, and a publisher among the first
+/// core's: from the append until every task has its event.
+fn fan_out_to_cores(criterion: &mut Criterion) {
+    let mut group =
+        criterion.benchmark_group(format!("deliver to {TASKS} tasks on each of 2 cores"));
+    group.throughput(Throughput::Elements(2 * TASKS));
+    group.sample_size(20);
+    let log = Log::new(LogOptions::default());
+    let cores = [0, 1].map(|shard| Core::start(shard, log.clone()));
+    for burst in [1, 10] {
+        let name = BenchmarkId::new("bodies with a heartbeat, in bursts of", burst);
+        group.bench_function(name, |bench| {
+            bench.iter_custom(|rounds| publish_from_core(&cores, &log, rounds, burst));
+        });
+    }
+    group.finish();
+    for burst in [1, 10] {
+        let (rounds, before) = (1_000, cores.each_ref().map(Core::account));
+        publish_from_core(&cores, &log, rounds, burst);
+        for (core, (account, before)) in cores
+            .iter()
+            .zip(cores.iter().map(Core::account).zip(before))
+        {
+            let each = |count: u64| count as f64 / rounds as f64;
+            println!(
+                "core {}: a burst of {burst:2} is {:.2} frames a task, and its thread slept {:.2} times",
+                core.shard,
+                each(account.0 - before.0) / TASKS as f64,
+                each(account.1 - before.1),
+            );
+        }
+    }
+}
+
+/// Tasks on each core.
+const TASKS: u64 = 1_000;
+
+/// What the tasks of one core were handed.
+#[derive(Default)]
+struct Got {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// A thread that is a shard, with tasks that read.
+struct Core {
+    shard: usize,
+    runtime: Handle,
+    got: Arc<Got>,
+    /// Dropped, it ends the thread.
+    _end: oneshot::Sender<()>,
+}
+
+impl Core {
+    fn start(shard: usize, log: Log) -> Self {
+        let runtime = runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
+        let handle = runtime.handle().clone();
+        let (end, ended) = oneshot::channel();
+        let got = Arc::<Got>::default();
+        let counted = Arc::clone(&got);
+        thread::spawn(move || {
+            runtime.block_on(async {
+                enter_shard(shard);
+                for _ in 0..TASKS {
+                    let body = EventBody::new(log.read(Start::Tail), StreamOptions::default());
+                    tokio::spawn(drink(body, Arc::clone(&counted)));
+                }
+                let _ = ended.await;
+            });
+        });
+        // Each begins with a frame of its own.
+        while got.frames.load(Ordering::Relaxed) < TASKS {
+            thread::yield_now();
+        }
+        Self {
+            shard,
+            runtime: handle,
+            got,
+            _end: end,
+        }
+    }
+
+    /// The frames of its tasks, and how often its thread went to sleep.
+    fn account(&self) -> (u64, u64) {
+        let parks = self.runtime.metrics().worker_park_count(0);
+        (self.got.frames.load(Ordering::Relaxed), parks)
+    }
+}
+
+async fn drink(mut body: EventBody, got: Arc<Got>) {
+    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let bytes = black_box(frame).into_data().map_or(0, |bytes| bytes.len());
+        got.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        got.frames.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Publishes from a task of the first core, each burst when all have what came before.
+fn publish_from_core(cores: &[Core; 2], log: &Log, rounds: u64, burst: u64) -> Duration {
+    let got = cores.each_ref().map(|core| Arc::clone(&core.got));
+    let (log, event) = (log.clone(), Event::new(token_text(DATA)));
+    let (done, elapsed) = mpsc::channel();
+    cores[0].runtime.spawn(async move {
+        let bytes = || got.each_ref().map(|got| got.bytes.load(Ordering::Relaxed));
+        let wire = {
+            let other = Log::new(LogOptions::default());
+            other.append(&event).expect("it is small");
+            other.bytes() as u64
+        };
+        let begun = Instant::now();
+        for _ in 0..rounds {
+            let due = bytes().map(|bytes| bytes + TASKS * burst * wire);
+            for _ in 0..burst {
+                log.append(&event).expect("it is small");
+            }
+            while bytes().iter().zip(&due).any(|(bytes, due)| bytes < due) {
+                tokio::task::yield_now().await;
+            }
+        }
+        let _ = done.send(begun.elapsed());
+    });
+    elapsed.recv().expect("it tells")
 }
 
 fn catch_up(criterion: &mut Criterion) {
@@ -279,5 +410,13 @@ fn median(mut measure: impl FnMut() -> f64) -> f64 {
     all[all.len() / 2]
 }
 
-criterion_group!(log, append, fan_out, catch_up, seek, summary);
+criterion_group!(
+    log,
+    append,
+    fan_out,
+    fan_out_to_cores,
+    catch_up,
+    seek,
+    summary
+);
 criterion_main!(log);
