@@ -24,7 +24,7 @@ pub(crate) struct Session<A: Application> {
 }
 
 impl<A: Application> Session<A> {
-    pub(super) fn new(connection: Arc<Connection>, service: A::Service) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, service: A::Service) -> Self {
         Self {
             connection,
             service,

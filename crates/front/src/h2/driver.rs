@@ -153,3 +153,6 @@ impl<A: Application> Driver<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

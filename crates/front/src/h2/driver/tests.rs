@@ -1,0 +1,230 @@
+//! What a turn costs, counted: system calls, allocations, questions to bodies, wake-ups, bytes per stream.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, poll_fn, ready},
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Instant,
+};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use hyper::service::Service;
+
+use super::Driver;
+use crate::{
+    Application, Connection, Limits, RequestBody,
+    connection::Session,
+    h2::{Engine, engine, stream::Stream},
+    listener::Accepted,
+    socket::{self, Gather, Socket},
+};
+
+const STREAMS: usize = 100;
+
+static SONG: [u8; 600] = [b'x'; 600];
+
+/// A connection with streams that all wait, and a peer that reads everything.
+struct Scene {
+    driver: Driver<Choir>,
+    choir: Arc<Choir>,
+    connection: Arc<Connection>,
+    task: Arc<Task>,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        thread::spawn(move || sing_along(peer));
+
+        let choir = Arc::new(Choir::default());
+        let accepted = Accepted {
+            stream: accepted,
+            peer: address,
+            tls: None,
+            at: Instant::now(),
+            load: None,
+        };
+        let connection = Arc::new(Connection::new(0, &accepted, address));
+        let session = Session::<Choir>::new(Arc::clone(&connection), Voice(Arc::clone(&choir)));
+        let tcp = tokio::net::TcpStream::from_std(accepted.stream).unwrap();
+        let socket = Socket::new(tcp, Arc::clone(&connection));
+        let io = Gather::new(socket::Stream::plain(socket));
+        let mut limits = Limits::default();
+        limits.max_concurrent_streams = STREAMS as u32;
+        let mut handshake = engine(&limits).handshake(io.clone());
+        let engine: Engine = poll_fn(|context| {
+            let poll = Pin::new(&mut handshake).poll(context);
+            let _ = io.drain(context);
+            poll
+        })
+        .await
+        .unwrap();
+        let mut driver = Driver::new(engine, io, &Rc::new(session), &limits);
+        poll_fn(|context| {
+            assert!(driver.poll(context).is_pending());
+            if choir.waiting() == STREAMS {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        Self {
+            driver,
+            choir,
+            connection,
+            task: Arc::default(),
+        }
+    }
+
+    fn turn(&mut self) {
+        let waker = Waker::from(Arc::clone(&self.task));
+        let poll = self.driver.poll(&mut Context::from_waker(&waker));
+        assert!(poll.is_pending());
+    }
+}
+
+/// The peer: asks for its streams with the largest windows, and reads for ever.
+fn sing_along(mut peer: TcpStream) {
+    let mut words = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    words.extend_from_slice(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff");
+    words.extend_from_slice(b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0");
+    for stream in 0..STREAMS as u32 {
+        words.extend_from_slice(b"\0\0\x06\x01\x05");
+        words.extend_from_slice(&(2 * stream + 1).to_be_bytes());
+        words.extend_from_slice(b"\x82\x86\x84\x41\x01a");
+    }
+    words.extend_from_slice(b"\0\0\0\x04\x01\0\0\0\0");
+    peer.write_all(&words).unwrap();
+    let mut room = vec![0; 1 << 20];
+    while peer.read(&mut room).is_ok_and(|read| read > 0) {}
+}
+
+#[derive(Default)]
+struct Task(AtomicUsize);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// An application whose bodies all sing the same.
+#[derive(Default)]
+struct Choir {
+    song: Mutex<(usize, Bytes)>,
+    waiting: Mutex<Vec<Waker>>,
+    asked: AtomicUsize,
+}
+
+impl Choir {
+    fn waiting(&self) -> usize {
+        self.waiting.lock().unwrap().len()
+    }
+
+    fn sing(&self, song: Bytes) {
+        let mut current = self.song.lock().unwrap();
+        *current = (current.0 + 1, song);
+        drop(current);
+        let mut waiting = self.waiting.lock().unwrap();
+        waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Application for Choir {
+    type Body = Singer;
+    type Service = Voice;
+
+    fn connect(&self, _connection: &Arc<Connection>) -> Voice {
+        unreachable!("the scene makes its session itself")
+    }
+}
+
+struct Voice(Arc<Choir>);
+
+impl Service<Request<RequestBody>> for Voice {
+    type Response = Response<Singer>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Singer>, Infallible>>;
+
+    fn call(&self, _request: Request<RequestBody>) -> Self::Future {
+        ready(Ok(Response::new(Singer {
+            choir: Arc::clone(&self.0),
+            sung: 0,
+        })))
+    }
+}
+
+struct Singer {
+    choir: Arc<Choir>,
+    sung: usize,
+}
+
+impl Body for Singer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.choir.asked.fetch_add(1, Relaxed);
+        let (number, song) = self.choir.song.lock().unwrap().clone();
+        if self.sung == number {
+            let mut waiting = self.choir.waiting.lock().unwrap();
+            waiting.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        self.sung = number;
+        Poll::Ready(Some(Ok(Frame::data(song))))
+    }
+}
+
+#[tokio::test]
+async fn a_turn_is_one_wake_up_one_write_and_no_allocation() {
+    let mut scene = Scene::open().await;
+    // Whatever grows has grown after a few turns.
+    for _ in 0..3 {
+        scene.choir.sing(Bytes::from_static(&SONG));
+        scene.turn();
+    }
+    for length in [100, 300, 600] {
+        let song = Bytes::from_static(&SONG[..length]);
+        let writes = scene.connection.writes();
+        let asked = scene.choir.asked.load(Relaxed);
+        let woken = scene.task.0.load(Relaxed);
+        let cost = measure(|| {
+            scene.choir.sing(song.clone());
+            scene.turn();
+        });
+        assert_eq!(scene.connection.writes() - writes, 1, "{length} bytes");
+        assert_eq!(scene.task.0.load(Relaxed) - woken, 1, "{length} bytes");
+        // With what it has, and with nothing.
+        let asked = scene.choir.asked.load(Relaxed) - asked;
+        assert_eq!(asked, 2 * STREAMS, "{length} bytes");
+        assert_eq!(cost.count_total, 0, "{length} bytes: allocations");
+        assert_eq!(scene.choir.waiting(), STREAMS);
+    }
+}
+
+#[test]
+fn a_stream_is_small() {
+    // Its waker and its stage; the body is in a box of its own.
+    assert_eq!(size_of::<Stream<Choir>>(), 32);
+}
