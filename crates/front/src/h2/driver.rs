@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{application::Application, connection::Session, limits::Limits, socket::Gather};
 
-/// After so many rounds a turn ends although there is more to do, for the sake of the core's other connections. A round
-/// fills the gathering buffer at most: this is 1 ms of encryption.
-const ROUNDS: usize = 16;
+/// After so many rounds a turn ends although there is more to do, for the sake of the core's other connections: when
+/// the gathering buffer was filled a dozen times (1 ms of encryption), or some thousand streams were visited.
+const ROUNDS: usize = 64;
 
 /// An open connection with all of its streams.
 pub(super) struct Driver<A: Application> {

@@ -44,13 +44,13 @@ struct Scene {
 }
 
 impl Scene {
-    async fn open() -> Self {
+    async fn open(streams: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let peer = TcpStream::connect(address).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         accepted.set_nonblocking(true).unwrap();
-        thread::spawn(move || sing_along(peer));
+        thread::spawn(move || sing_along(peer, streams));
 
         let choir = Arc::new(Choir::default());
         let accepted = Accepted {
@@ -66,7 +66,7 @@ impl Scene {
         let socket = Socket::new(tcp, Arc::clone(&connection));
         let io = Gather::new(socket::Stream::plain(socket));
         let mut limits = Limits::default();
-        limits.max_concurrent_streams = STREAMS as u32;
+        limits.max_concurrent_streams = streams as u32;
         let mut handshake = engine(&limits).handshake(io.clone());
         let engine: Engine = poll_fn(|context| {
             let poll = Pin::new(&mut handshake).poll(context);
@@ -78,7 +78,7 @@ impl Scene {
         let mut driver = Driver::new(engine, io, &Rc::new(session), &limits);
         poll_fn(|context| {
             assert!(driver.poll(context).is_pending());
-            if choir.waiting() == STREAMS {
+            if choir.waiting() == streams {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -100,19 +100,21 @@ impl Scene {
     }
 }
 
-/// The peer: asks for its streams with the largest windows, and reads for ever.
-fn sing_along(mut peer: TcpStream) {
+/// The peer: opens its streams one after the other, with the largest windows, and reads for ever.
+fn sing_along(mut peer: TcpStream, streams: usize) {
+    let mut room = vec![0; 1 << 20];
     let mut words = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     words.extend_from_slice(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff");
     words.extend_from_slice(b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0");
-    for stream in 0..STREAMS as u32 {
+    words.extend_from_slice(b"\0\0\0\x04\x01\0\0\0\0");
+    for stream in 0..streams as u32 {
         words.extend_from_slice(b"\0\0\x06\x01\x05");
         words.extend_from_slice(&(2 * stream + 1).to_be_bytes());
         words.extend_from_slice(b"\x82\x86\x84\x41\x01a");
+        peer.write_all(&words).unwrap();
+        words.clear();
+        let _ = peer.read(&mut room).unwrap();
     }
-    words.extend_from_slice(b"\0\0\0\x04\x01\0\0\0\0");
-    peer.write_all(&words).unwrap();
-    let mut room = vec![0; 1 << 20];
     while peer.read(&mut room).is_ok_and(|read| read > 0) {}
 }
 
@@ -198,7 +200,7 @@ impl Body for Singer {
 
 #[tokio::test]
 async fn a_turn_is_one_wake_up_one_write_and_no_allocation() {
-    let mut scene = Scene::open().await;
+    let mut scene = Scene::open(STREAMS).await;
     // Whatever grows has grown after a few turns.
     for _ in 0..3 {
         scene.choir.sing(Bytes::from_static(&SONG));
@@ -221,6 +223,29 @@ async fn a_turn_is_one_wake_up_one_write_and_no_allocation() {
         assert_eq!(cost.count_total, 0, "{length} bytes: allocations");
         assert_eq!(scene.choir.waiting(), STREAMS);
     }
+}
+
+#[test]
+fn a_further_stream_takes_less_than_a_kibibyte() {
+    let held = |streams| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut scene = None;
+        let held = measure(|| {
+            let opened = scene.insert(runtime.block_on(Scene::open(streams)));
+            let _in_runtime = runtime.enter();
+            for _ in 0..3 {
+                opened.choir.sing(Bytes::from_static(&SONG));
+                opened.turn();
+            }
+        });
+        held.bytes_current
+    };
+    // What doubles has doubled once between them.
+    let each = (held(1_000) - held(500)) / 500;
+    assert!(each <= 1024, "{each} bytes per stream");
 }
 
 #[test]
