@@ -65,8 +65,10 @@ impl Scene {
         let tcp = tokio::net::TcpStream::from_std(accepted.stream).unwrap();
         let socket = Socket::new(tcp, Arc::clone(&connection));
         let io = Gather::new(socket::Stream::plain(socket));
-        let mut limits = Limits::default();
-        limits.max_concurrent_streams = streams as u32;
+        let limits = Limits {
+            max_concurrent_streams: streams as u32,
+            ..Limits::default()
+        };
         let mut handshake = engine(&limits).handshake(io.clone());
         let engine: Engine = poll_fn(|context| {
             let poll = Pin::new(&mut handshake).poll(context);
