@@ -48,10 +48,12 @@ pub(crate) async fn serve<A: Application>(
 ) -> EndReason {
     let connection = session.connection();
     let mut io = Gather::new(opened.stream);
-    let ended = match open(shard, connection, &io, opened.head_deadline).await {
+    // Each in a box of its own: what it took to open the connection is not carried along (3.0 KiB together, now 1.7).
+    let opening = Box::pin(open(shard, connection, &io, opened.head_deadline));
+    let ended = match opening.await {
         Ok(engine) => {
-            let mut driver = Driver::new(engine, io.clone(), session, shard.limits());
-            drive(shard, connection, &mut driver).await
+            let driver = Driver::new(*engine, io.clone(), session, shard.limits());
+            drive(shard, connection, Box::new(driver)).await
         }
         Err(reason) => Err(reason),
     };
@@ -72,7 +74,7 @@ async fn open<A: Application>(
     connection: &Connection,
     io: &Gather,
     mut deadline: Pin<Box<Sleep>>,
-) -> Result<Engine, EndReason> {
+) -> Result<Box<Engine>, EndReason> {
     let mut handshake = engine(shard.limits()).handshake(io.clone());
     poll_fn(|context| {
         match shard.phase() {
@@ -87,7 +89,9 @@ async fn open<A: Application>(
         }
         match poll {
             Poll::Ready(result) => Poll::Ready(
-                result.map_err(|error| EndReason::of_http2(Err(error), connection, shard.phase())),
+                result
+                    .map(Box::new)
+                    .map_err(|error| EndReason::of_http2(Err(error), connection, shard.phase())),
             ),
             Poll::Pending => deadline
                 .as_mut()
@@ -102,7 +106,7 @@ async fn open<A: Application>(
 async fn drive<A: Application>(
     shard: &Shard<A>,
     connection: &Connection,
-    driver: &mut Driver<A>,
+    mut driver: Box<Driver<A>>,
 ) -> Result<EndReason, EndReason> {
     let mut phase = Phase::Serving;
     poll_fn(|context| {

@@ -251,7 +251,11 @@ fn a_further_stream_takes_less_than_a_kibibyte() {
 }
 
 #[test]
-fn a_stream_is_small() {
+fn connections_and_streams_are_small() {
     // Its waker and its stage; the body is in a box of its own.
     assert_eq!(size_of::<Stream<Choir>>(), 32);
+    // Three quarters of it are the engine.
+    assert!(size_of::<Engine>() <= 1_344, "{}", size_of::<Engine>());
+    let driver = size_of::<Driver<Choir>>();
+    assert!(driver <= size_of::<Engine>() + 400, "{driver}");
 }
