@@ -49,30 +49,39 @@ impl Driver {
         })
     }
 
-    /// Has so many connections opened in all, with so many streams each; seconds until all had their heads.
+    /// Has so many connections opened in all, with so many streams each, `at_once` of them at a time. Ask for the time it
+    /// took with [`Driver::opened`], later; several clients are at it at once.
     ///
     /// # Errors
     ///
-    /// When one of them is refused, or late beyond reason.
+    /// When the process is gone.
     pub fn open(
         &mut self,
         connections: usize,
         streams: usize,
         at_once: usize,
-    ) -> Result<f64, DriverError> {
+    ) -> Result<(), DriverError> {
         self.send(&Command::Open {
             connections,
             streams,
             at_once,
-        })?;
+        })
+    }
+
+    /// Waits until all streams have their heads: seconds since they were asked for.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is refused, or late beyond reason.
+    pub fn opened(&mut self) -> Result<f64, DriverError> {
         match self.answer()? {
             Answer::Opened { seconds } => Ok(seconds),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Says what is to be received: `events` by each stream, since the beginning. Ask for the [`Driver::receipt`]
-    /// later; several clients are at it at once.
+    /// Says what is to be received: `events` by each stream, since the beginning. Ask for the
+    /// [`Driver::receipt`] later.
     ///
     /// # Errors
     ///

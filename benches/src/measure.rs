@@ -49,7 +49,7 @@ pub fn measure(kit: &Kit, case: &Case, peer: Peer, seconds: u32) -> Result<Figur
             per_second,
             burst,
         } => {
-            driver.open(connections, streams, AT_ONCE)?;
+            open(&mut driver, connections, streams)?;
             let mut publisher = Publisher::new(&server, size)?;
             // Half a second to grow buffers and windows.
             let warm_up = (per_second / 2).max(1);
@@ -64,23 +64,24 @@ pub fn measure(kit: &Kit, case: &Case, peer: Peer, seconds: u32) -> Result<Figur
             Ok(figures)
         }
         Work::Idle => {
-            driver.open(FIRST, streams, AT_ONCE)?;
+            open(&mut driver, FIRST, streams)?;
             let before = settled_resident(server.pid())?;
-            driver.open(connections, streams, AT_ONCE)?;
+            open(&mut driver, connections, streams)?;
             memory(&server, before, connections - FIRST)
         }
         Work::IdleStreams => {
-            driver.open(connections, 1, AT_ONCE)?;
+            open(&mut driver, connections, 1)?;
             let before = settled_resident(server.pid())?;
-            driver.open(connections, streams, AT_ONCE)?;
+            open(&mut driver, connections, streams)?;
             memory(&server, before, connections * (streams - 1))
         }
         Work::Open => {
-            let seconds = driver.open(connections, streams, connections)?;
+            driver.open(connections, streams, connections)?;
+            let seconds = driver.opened()?;
             Ok(Figures::from([(Measure::Open, seconds)]))
         }
         Work::FanOut => {
-            driver.open(connections, streams, AT_ONCE)?;
+            open(&mut driver, connections, streams)?;
             let mut publisher = Publisher::new(&server, 100)?;
             publish(&mut publisher, &mut driver, 1, 1, 1)?;
             Ok(latency(publish(
@@ -105,6 +106,13 @@ fn target(kit: &Kit, case: &Case, server: &Server) -> Target {
         path: PATH.to_owned(),
         authority: kit.certificate(),
     }
+}
+
+/// Opens at leisure.
+fn open(driver: &mut Driver, connections: usize, streams: usize) -> Result<(), DriverError> {
+    driver.open(connections, streams, AT_ONCE)?;
+    driver.opened()?;
+    Ok(())
 }
 
 /// Publishes, and waits until all is there.

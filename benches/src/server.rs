@@ -19,7 +19,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-pub use self::build::build;
+pub use self::build::{build_peers, build_program};
 use crate::publisher::Batch;
 
 /// The topic.

@@ -10,7 +10,7 @@ use wellspring_benches::client::run_if_asked;
 use wellspring_benches::machine::Machine;
 use wellspring_benches::measure::{Figures, measure};
 use wellspring_benches::report::Report;
-use wellspring_benches::server::{Kit, Peer, build};
+use wellspring_benches::server::{Kit, Peer, build_peers, build_program};
 
 /// Drive Wellspring, the floor and its peers with the same load, and print what it cost each of them
 ///
@@ -72,7 +72,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     if !options.no_build {
         eprintln!("building the servers");
-        build()?;
+        build_program()?;
+        build_peers()?;
     }
     let (report, failed) = compare(&options, &cases)?;
     print!("{report}");

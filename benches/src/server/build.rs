@@ -3,34 +3,44 @@
 use std::io;
 use std::process::Command;
 
-/// Builds the program as it is shipped, by itself (in one command with others it would get their features), and the
-/// servers of the benches. Cargo's words go to standard error.
+/// Builds the program as it is shipped, by itself: in one command with others it would get their features. Cargo's words
+/// go to standard error.
 ///
 /// # Errors
 ///
 /// When cargo cannot be run, or fails.
-pub fn build() -> io::Result<()> {
-    let server: &[&str] = &["-p", "wellspring-server", "--bin", "wellspring"];
-    let peers = &[
+pub fn build_program() -> io::Result<()> {
+    cargo(&["-p", "wellspring-server", "--bin", "wellspring"])
+}
+
+/// Builds the servers of the benches.
+///
+/// # Errors
+///
+/// As [`build_program`].
+pub fn build_peers() -> io::Result<()> {
+    cargo(&[
         "-p",
         "wellspring-benches",
         "--bin",
         "floor",
         "--bin",
         "axum-peer",
-    ];
-    for what in [server, peers] {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--quiet"])
-            .args(what)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()?;
-        if !status.success() {
-            return Err(io::Error::other(format!(
-                "cargo build {}: {status}",
-                what.join(" ")
-            )));
-        }
+    ])
+}
+
+fn cargo(what: &[&str]) -> io::Result<()> {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet"])
+        .args(what)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "cargo build {}: {status}",
+            what.join(" ")
+        )))
     }
-    Ok(())
 }
