@@ -7,11 +7,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::playground::{Act, Play, Playground};
+use super::playground::{Act, Play, Playground, get};
 use crate::{browser::connect, soon};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PING: u8 = 6;
 const END_STREAM: u8 = 1;
 
 /// `GET /` over plain HTTP, in the words of HPACK's static table (RFC 7541, appendix A), with `host: a`.
@@ -21,15 +22,21 @@ fn data(bytes: &'static [u8]) -> Act {
     Act::Data(Bytes::from_static(bytes))
 }
 
-/// The frames of the response to a request: type, flags, length.
-async fn frames_of(acts: Vec<Act>) -> Vec<(u8, u8, usize)> {
-    let server = Playground::start(vec![("/", Play::Frames(Response::new(()), acts))]);
+/// Asks for `/` by hand.
+async fn ask(server: &Playground) -> TcpStream {
     let mut stream = connect(server.address()).await;
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await
         .unwrap();
     stream.write_all(GET).await.unwrap();
+    stream
+}
+
+/// The frames of the response to a request: type, flags, length.
+async fn frames_of(acts: Vec<Act>) -> Vec<(u8, u8, usize)> {
+    let server = Playground::start(vec![("/", Play::Frames(Response::new(()), acts))]);
+    let mut stream = ask(&server).await;
     let mut frames = Vec::new();
     loop {
         let frame @ (kind, flags, _) = next(&mut stream).await;
@@ -91,4 +98,42 @@ async fn small_pieces_leave_together() {
         data[..data.len() - 1].iter().all(|frame| frame.2 >= 256),
         "{data:?}"
     );
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_say_that_it_keeps_up_gets_no_more_small_frames() {
+    let calm = ("/calm", Play::Frames(Response::new(()), vec![]));
+    let server = Playground::start(vec![("/", Play::Live), calm]);
+    let mut stream = ask(&server).await;
+    while next(&mut stream).await.0 != HEADERS {}
+    let live = server.stage.live();
+    let event = Bytes::from_static(b":\n");
+    let mut pings = 0;
+    for _ in 0..4096 {
+        live[0].send(&event);
+        loop {
+            match next(&mut stream).await {
+                (DATA, _, 2) => break,
+                (PING, ..) => pings += 1,
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(pings, 1, "it was asked");
+    // The shard is one thread: who was answered has seen it take note of the event.
+    let mut bystander = server.client().await;
+    for _ in 0..3 {
+        live[0].send(&event);
+        get(&mut bystander, "/calm").await.unwrap();
+    }
+    stream
+        .write_all(b"\0\0\x08\x06\x01\0\0\0\0\x3b\x7c\xdb\x7a\x0b\x87\x16\xb4")
+        .await
+        .unwrap();
+    let length = loop {
+        if let (DATA, _, length) = next(&mut stream).await {
+            break length;
+        }
+    };
+    assert_eq!(length, 6, "all three in one frame");
 }
