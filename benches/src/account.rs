@@ -70,6 +70,22 @@ pub fn settled_resident(pid: u32) -> io::Result<u64> {
     Ok(last)
 }
 
+/// Ticks that the machine's cores were busy, with whatever it was, and ticks in all, since it was started.
+///
+/// # Errors
+///
+/// When there is no `/proc`.
+pub fn busy() -> io::Result<(u64, u64)> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    // After the name: user, nice, system, idle, waiting for disks, interrupts, soft interrupts, stolen.
+    let ticks = line.split_whitespace().skip(1).take(8);
+    let ticks: Vec<u64> = ticks.filter_map(|ticks| ticks.parse().ok()).collect();
+    let all: u64 = ticks.iter().sum();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    Ok((all - idle, all))
+}
+
 /// Memory that the machine has to give, in bytes.
 ///
 /// # Errors
@@ -121,6 +137,8 @@ mod tests {
         let block = vec![1_u8; 64 << 20];
         assert!(resident(pid).unwrap() > memory + (60 << 20));
         assert!(available().unwrap() > 0);
+        let (busy, all) = busy().unwrap();
+        assert!(busy > 0 && busy < all);
         drop(block);
     }
 }

@@ -56,6 +56,9 @@ pub enum Measure {
     P50,
     /// Milliseconds from publication to receipt, of 99 in 100 deliveries.
     P99,
+    /// How busy all cores were with everything, in percent. Near 100 a server that cannot keep up finds several events to
+    /// write at once, and looks cheaper than it is: such runs do not compare.
+    Busy,
     /// KiB of resident memory per stream.
     Memory,
     /// Seconds from the first packet to the last head.
@@ -99,7 +102,7 @@ impl Work {
     #[must_use]
     pub fn measures(self) -> &'static [Measure] {
         match self {
-            Self::Stream { .. } => &[Measure::Cpu, Measure::P50, Measure::P99],
+            Self::Stream { .. } => &[Measure::Cpu, Measure::P50, Measure::P99, Measure::Busy],
             Self::Idle | Self::IdleStreams => &[Measure::Memory],
             Self::Open => &[Measure::Open],
             Self::FanOut => &[Measure::P50, Measure::P99],
@@ -115,6 +118,7 @@ impl Measure {
             Self::Cpu => "CPU us/delivery",
             Self::P50 => "latency p50 ms",
             Self::P99 => "latency p99 ms",
+            Self::Busy => "machine busy %",
             Self::Memory => "KiB/stream",
             Self::Open => "seconds to open",
         }

@@ -5,7 +5,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::account::{cpu_time, settled_resident};
+use crate::account::{busy, cpu_time, settled_resident};
 use crate::case::{Case, Measure, Work};
 use crate::client::{Receipt, Target};
 use crate::driver::{Driver, DriverError};
@@ -54,13 +54,16 @@ pub fn measure(kit: &Kit, case: &Case, peer: Peer, seconds: u32) -> Result<Figur
             // Half a second to grow buffers and windows.
             let warm_up = (per_second / 2).max(1);
             publish(&mut publisher, &mut driver, warm_up, burst, per_second)?;
-            let before = cpu_time(server.pid())?;
+            let (before, (busy_before, all_before)) = (cpu_time(server.pid())?, busy()?);
             let rounds = per_second * seconds;
             let receipt = publish(&mut publisher, &mut driver, rounds, burst, per_second)?;
             let used = cpu_time(server.pid())? - before;
             let each = used as f64 / receipt.deliveries as f64 / 1_000.0;
             let mut figures = latency(receipt);
             figures.insert(Measure::Cpu, each);
+            let (busy, all) = busy()?;
+            let share = (busy - busy_before) as f64 / (all - all_before).max(1) as f64;
+            figures.insert(Measure::Busy, 100.0 * share);
             Ok(figures)
         }
         Work::Idle => {

@@ -56,7 +56,9 @@ impl Row {
 
     /// Ours as a multiple of each other's.
     fn write_ratios(&self, peers: &[Peer], measure: Measure, out: &mut Formatter<'_>) -> Result {
-        if measure == Measure::P50 || self.median(Peer::Wellspring, measure).is_none() {
+        if matches!(measure, Measure::P50 | Measure::Busy)
+            || self.median(Peer::Wellspring, measure).is_none()
+        {
             return Ok(());
         }
         write!(out, "{:CASE$}{:MEASURE$}", "", "  ours / theirs")?;
