@@ -71,61 +71,72 @@ impl<A: Application> Driver<A> {
 
     /// One turn.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        self.ready.begin(context.waker());
-        if self.io.is_blocked() {
-            match self.io.drain(context) {
-                Poll::Ready(Ok(())) => self.engine_waker.wake_by_ref(),
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Broken(error)),
-                Poll::Pending => {}
-            }
-        }
-        for _ in 0..ROUNDS {
-            if let Poll::Ready(end) = self.round() {
-                // The engine's last words.
+        match self.turn(context) {
+            Ok(()) => Poll::Pending,
+            Err(end) => {
+                // With the engine's last words.
                 let _ = self.io.drain(context);
-                return Poll::Ready(end);
-            }
-            let rest = self.rest();
-            let waits = self.streams.is_waiting() && rest == Rest::Idle;
-            if waits || !self.ready.is_quiet(rest) {
-                continue;
-            }
-            if let Poll::Ready(Err(error)) = self.io.drain(context) {
-                return Poll::Ready(End::Broken(error));
-            }
-            if self.ready.end(self.rest()) {
-                return Poll::Pending;
+                Poll::Ready(end)
             }
         }
-        if let Poll::Ready(Err(error)) = self.io.drain(context) {
-            return Poll::Ready(End::Broken(error));
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 
-    fn round(&mut self) -> Poll<End> {
+    fn turn(&mut self, context: &mut Context<'_>) -> Result<(), End> {
+        self.ready.begin(context.waker());
+        if self.io.is_blocked() {
+            self.drain_io(context)?;
+        }
+        for _ in 0..ROUNDS {
+            self.round()?;
+            let rest = self.rest();
+            let goes_on = self.streams.is_waiting() && rest == Rest::Idle;
+            if goes_on || !self.ready.is_quiet(rest) {
+                continue;
+            }
+            self.drain_io(context)?;
+            if self.ready.end(self.rest()) {
+                return Ok(());
+            }
+        }
+        self.drain_io(context)?;
+        context.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Writes what was gathered; the socket wakes the task when it takes the rest.
+    fn drain_io(&mut self, context: &mut Context<'_>) -> Result<(), End> {
+        let was_blocked = self.io.is_blocked();
+        match self.io.drain(context) {
+            // The engine may have stopped for want of room.
+            Poll::Ready(Ok(())) if was_blocked => self.engine_waker.wake_by_ref(),
+            Poll::Ready(Err(error)) => return Err(End::Broken(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    fn round(&mut self) -> Result<(), End> {
         let woken = self.streams.take_woken();
         if woken.timer {
             let timer = &mut Context::from_waker(&self.timer_waker);
             if self.pings.poll_timer(timer).is_err() {
                 self.engine.abrupt_shutdown(Reason::NO_ERROR);
                 let _ = self.poll_engine();
-                return Poll::Ready(End::PingTimeout);
+                return Err(End::PingTimeout);
             }
         }
         if woken.engine
             && let Poll::Ready(result) = self.poll_engine()
         {
-            return Poll::Ready(End::Closed(result));
+            return Err(End::Closed(result));
         }
         self.streams.take_receipts();
         // Behind a socket that takes no more, bodies wait: what they have then leaves in larger frames.
         if !self.io.is_blocked() {
-            let (_, small) = self.streams.visit(self.pings.hold());
+            let small = self.streams.visit(self.pings.hold());
             self.pings.count(small);
         }
-        Poll::Pending
+        Ok(())
     }
 
     /// Has the engine read what came, and write what is queued to the gathering buffer.

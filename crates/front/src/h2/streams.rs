@@ -108,8 +108,8 @@ impl<A: Application> Streams<A> {
     }
 
     /// Visits the streams in the line, each once, until it is empty or they have handed over enough for one round.
-    /// Returns how many bytes and small frames they have handed over. Bodies can be held back.
-    pub(super) fn visit(&mut self, hold: bool) -> (usize, u32) {
+    /// Returns how many small frames they have handed over. Bodies can be held back.
+    pub(super) fn visit(&mut self, hold: bool) -> u32 {
         (self.outbox.bytes, self.outbox.small) = (0, 0);
         // tokio's budget is for a task, and this one serves many streams: after 128 receives, say, the rest would
         // seem to have nothing. The round is bounded by itself.
@@ -124,7 +124,7 @@ impl<A: Application> Streams<A> {
             Poll::Ready(())
         })));
         let _ = round.poll(&mut Context::from_waker(Waker::noop()));
-        (self.outbox.bytes, self.outbox.small)
+        self.outbox.small
     }
 
     fn visit_one(&mut self, key: u32, hold: bool) {
