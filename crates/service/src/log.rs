@@ -206,23 +206,14 @@ impl Log {
 
     /// Ends the log: readers get what is left, then the end. The first end counts.
     pub fn close(&self, end: End) {
-        let mut state = self.0.state.lock();
+        let state = self.0.state.lock();
         let tail = state.tail();
-        let first = state.close(end, tail);
-        drop(state);
-        if first {
-            self.raise();
-            self.wake();
-        }
+        self.end_at(state, end, tail);
     }
 
     /// Ends the log at `tail`, up to which its hub's numbering has come.
     pub(crate) fn close_at(&self, end: End, tail: u64) {
-        let first = self.0.state.lock().close(end, tail);
-        if first {
-            self.raise();
-            self.wake();
-        }
+        self.end_at(self.0.state.lock(), end, tail);
     }
 
     /// How the log ended, if it has.
@@ -294,7 +285,8 @@ impl Log {
         }
     }
 
-    /// Says that there is something new, before those who wait for it are woken.
+    /// Says that there is something new, before those who wait for it are woken. Called under the lock
+    /// under which new readers first look: the log's, or its hub's.
     pub(crate) fn raise(&self) {
         self.0.version.fetch_add(1, Ordering::Release);
     }
@@ -331,6 +323,14 @@ impl Log {
         // The last to leave says when, so that a hub knows how long a topic has been idle.
         if self.0.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.state.lock().touched = Instant::now();
+        }
+    }
+
+    fn end_at(&self, mut state: MutexGuard<'_, State>, end: End, tail: u64) {
+        if state.close(end, tail) {
+            self.raise();
+            drop(state);
+            self.wake();
         }
     }
 

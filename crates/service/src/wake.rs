@@ -20,8 +20,9 @@
 //! and no pass came between, as it would have taken them. So it is still set, for the next publisher
 //! to see; or a publisher has reset it, and the pass that this one owes takes the reader too.
 //!
-//! A lane is made before its first reader looks at the log under the log's lock, and a publisher looks
-//! for lanes after it has held that lock: who misses the lane has its change seen by that first look.
+//! A lane is made before its first reader looks at the log, under the log's lock or its hub's. The
+//! version rises under that lock, and lanes are looked for after it: the change of who misses a lane
+//! is there for that first look.
 //!
 //! A bell's queue is served by its core's task, or, when that task is gone (its runtime ended), by the
 //! publisher; both is decided under the queue's lock, and what was queued when the task went is woken.

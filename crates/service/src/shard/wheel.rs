@@ -68,7 +68,7 @@ pub(crate) struct Set {
 impl Wheel {
     /// The most by which a timer is late, in milliseconds.
     ///
-    /// 64: sixteen turns a second cost a core 0.01% of its time, and ten seconds less 64 ms are still
+    /// 64: a core wakes sixteen times a second for it at most, and ten seconds less 64 ms are still
     /// ten seconds to every proxy.
     pub(crate) const TICK: u64 = 64;
     const SLOTS: u32 = 256;
