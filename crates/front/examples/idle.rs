@@ -66,7 +66,6 @@ fn main() -> Outcome<()> {
     // What only the first connections cost.
     let mut clients = vec![open(&address, 200, has("--tls"), directory.path())?];
     let before = resident_bytes()?;
-    // A process may have 20,000 files.
     clients.push(open(&address, count, has("--tls"), directory.path())?);
     let grown = resident_bytes()? - before;
     println!(

@@ -51,5 +51,11 @@ pub trait Application: Send + Sync + 'static {
 /// An event stream, a long poll, a log that is followed. The front end counts such responses per connection
 /// ([`Connection::long_lived`]), so that a drain can say what it had to cut. Set it with
 /// `response.extensions_mut().insert(LongLived)`.
+///
+/// # Cost
+///
+/// On HTTP/1.1, answering a request without a body, such a response of unknown length holds no buffers while it is
+/// idle: 1.1 KiB resident for the whole connection where an unmarked one holds 11.6, on TLS 8.7 (`--example idle`).
+/// What crosses the wire is the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LongLived;

@@ -195,7 +195,12 @@ fn engine(limits: &Limits) -> http1::Builder {
         // Without a timer hyper ignores its timeouts.
         .timer(TokioTimer::new())
         .header_read_timeout(limits.request_head)
-        // hyper asks for 8 KiB at least. Bounds what is read ahead and what is queued for writing, too.
-        .max_buf_size(limits.max_head_bytes.max(8 * 1024) as usize);
+        // Bounds what is queued for writing, too.
+        .max_buf_size(read_ahead(limits));
     builder
+}
+
+/// How much is read before its time. hyper asks for 8 KiB at least.
+fn read_ahead(limits: &Limits) -> usize {
+    limits.max_head_bytes.max(8 * 1024) as usize
 }

@@ -22,7 +22,8 @@ pub struct Limits {
     pub request_head: Duration,
 
     /// Largest request head: on HTTP/1.1 in bytes as sent (past it: 431), on HTTP/2 as
-    /// `SETTINGS_MAX_HEADER_LIST_SIZE` (RFC 9113, section 6.5.2). Default: 16 KiB, at least 8 KiB.
+    /// `SETTINGS_MAX_HEADER_LIST_SIZE` (RFC 9113, section 6.5.2). On HTTP/1.1 it also bounds what a peer may send ahead while a
+    /// long-lived response is under way (past it: the connection is cut). Default: 16 KiB, at least 8 KiB.
     pub max_head_bytes: u32,
 
     /// How often an HTTP/2 connection is pinged, busy or idle (RFC 9113, section 6.7): the only way to learn that the

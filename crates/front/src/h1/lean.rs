@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
-use super::{handover::Settled, output::Output, poll_listen};
+use super::{handover::Settled, output::Output, poll_listen, read_ahead};
 use crate::{
     application::Application,
     connection::{Connection, EndReason},
@@ -74,8 +74,7 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>
         if shard.phase() == Phase::Cut {
             return Poll::Ready(LeanEnd::Ended(EndReason::Cut));
         }
-        let limit = shard.limits().max_head_bytes as usize;
-        if let Err(reason) = self.poll_listen(context, connection, limit) {
+        if let Err(reason) = self.poll_listen(context, connection, read_ahead(shard.limits())) {
             return Poll::Ready(LeanEnd::Ended(reason));
         }
         if let Err(reason) = ready!(self.poll_write(context, connection)) {
