@@ -5,7 +5,7 @@
 //! cannot hide it, and neither can one that sends the right events under a wrong id.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::ops::Range;
 
 use serde::Serialize;
@@ -13,26 +13,33 @@ use serde::Serialize;
 /// How many ranges of missing events a [`Tally`] names; the rest is only counted.
 const NAMED_RANGES: usize = 8;
 
-/// The running account of one subscriber that is owed the events `0..expected`.
+/// The running account of one subscriber that is owed the events `0..expected`, or as many of them as are published.
 ///
 /// # Cost
-/// One bit per expected event, and about 18 bytes per event received for the ids.
+/// One bit for each event up to the highest that arrived, and about 18 bytes per event received for the ids.
 #[derive(Debug)]
 pub struct Account {
     expected: u64,
+    /// A bit per event; grows with what arrives.
     seen: Vec<u64>,
     distinct: u64,
+    /// The lowest sequence number seen.
+    first: Option<u64>,
     /// One past the highest sequence number seen: `NextExp` of RFC 4737, section 3.3.
     next: u64,
     duplicated: u64,
     out_of_order: u64,
     gaps: u64,
     foreign: u64,
-    ids: HashSet<u64>,
+    ids: HashSet<u64, BuildHasherDefault<AsItIs>>,
     hasher: RandomState,
     ids_repeated: u64,
     ids_missing: u64,
 }
+
+/// The hasher of what is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsItIs(u64);
 
 /// The account at one moment, in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -64,17 +71,17 @@ impl Account {
     /// Opens an account for a subscriber that is owed the events `0..expected`.
     #[must_use]
     pub fn new(expected: u64) -> Self {
-        let words = usize::try_from(expected.div_ceil(64)).unwrap_or(usize::MAX);
         Self {
             expected,
-            seen: vec![0; words],
+            seen: Vec::new(),
             distinct: 0,
+            first: None,
             next: 0,
             duplicated: 0,
             out_of_order: 0,
             gaps: 0,
             foreign: 0,
-            ids: HashSet::new(),
+            ids: HashSet::default(),
             hasher: RandomState::new(),
             ids_repeated: 0,
             ids_missing: 0,
@@ -96,6 +103,7 @@ impl Account {
         }
         self.mark(sequence);
         self.distinct += 1;
+        self.first = Some(self.first.map_or(sequence, |first| first.min(sequence)));
         if sequence < self.next {
             self.out_of_order += 1;
         } else {
@@ -120,23 +128,39 @@ impl Account {
         self.distinct
     }
 
+    /// The lowest sequence number that has arrived.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.first
+    }
+
     /// Closes the books: what is missing now is lost.
     ///
     /// # Cost
     /// One pass over the expected events.
     #[must_use]
     pub fn tally(&self) -> Tally {
+        self.tally_of(0..self.expected)
+    }
+
+    /// Closes the books of a subscriber that is owed the events `owed` only: fewer were published, or it came later.
+    ///
+    /// # Cost
+    /// One pass over the events owed.
+    #[must_use]
+    pub fn tally_of(&self, owed: Range<u64>) -> Tally {
+        let expected = owed.end.saturating_sub(owed.start);
         Tally {
-            expected: self.expected,
+            expected,
             received: self.distinct,
-            lost: self.expected - self.distinct,
+            lost: expected.saturating_sub(self.distinct),
             duplicated: self.duplicated,
             out_of_order: self.out_of_order,
             gaps: self.gaps,
             ids_repeated: self.ids_repeated,
             ids_missing: self.ids_missing,
             foreign: self.foreign,
-            missing: self.missing(),
+            missing: self.missing(owed),
         }
     }
 
@@ -151,20 +175,23 @@ impl Account {
 
     fn has(&self, sequence: u64) -> bool {
         let (word, bit) = place(sequence);
-        self.seen[word] & bit != 0
+        self.seen.get(word).is_some_and(|word| word & bit != 0)
     }
 
     fn mark(&mut self, sequence: u64) {
         let (word, bit) = place(sequence);
+        if word >= self.seen.len() {
+            self.seen.resize(word + 1, 0);
+        }
         self.seen[word] |= bit;
     }
 
-    fn missing(&self) -> Vec<Range<u64>> {
+    fn missing(&self, owed: Range<u64>) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
-        if self.distinct == self.expected {
+        if self.distinct >= owed.end.saturating_sub(owed.start) {
             return ranges;
         }
-        for sequence in (0..self.expected).filter(|&sequence| !self.has(sequence)) {
+        for sequence in owed.filter(|&sequence| !self.has(sequence)) {
             if let Some(last) = ranges.last_mut().filter(|last| last.end == sequence) {
                 last.end += 1;
             } else if ranges.len() < NAMED_RANGES {
@@ -203,9 +230,23 @@ impl Tally {
     }
 }
 
+impl Hasher for AsItIs {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are hashed, and they are numbers");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 fn place(sequence: u64) -> (usize, u64) {
     let word = usize::try_from(sequence / 64)
-        .expect("an expected sequence number indexes the bit set made for it");
+        .expect("an expected sequence number indexes a bit set in memory");
     (word, 1 << (sequence % 64))
 }
 

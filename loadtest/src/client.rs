@@ -2,28 +2,31 @@
 //!
 //! No pooled client: which connection carries which stream, and when it breaks, is what is measured.
 
+mod dial;
 mod h1;
 mod h2;
+mod seat;
 mod socket;
+mod transport;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Empty;
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use thiserror::Error;
-use tokio::net::TcpStream;
-use tokio::sync::{Mutex, Semaphore};
 use tokio_rustls::TlsConnector;
 
 use crate::target::{Protocol, Target};
 use crate::tls;
-pub(crate) use socket::Line;
+pub use dial::Dialling;
+use dial::Turns;
+pub(crate) use seat::{NotOpened, Opened, Seat, Stream};
 use socket::Socket;
+pub(crate) use socket::{Line, Wire};
+use transport::Transport;
 
 /// From the first SYN to the end of the HTTP handshake.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,7 +36,26 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Connector {
     target: Target,
     addresses: Arc<[SocketAddr]>,
-    handshakes: Arc<Semaphore>,
+    turns: Arc<Turns>,
+    wire: Arc<Wire>,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+}
+
+/// What became of a `read`.
+#[derive(Debug)]
+pub(crate) enum Taken<R> {
+    /// All that had arrived was taken.
+    All,
+    /// The taker stopped it.
+    Stopped(R),
+    /// The body has ended in good order.
+    Ended,
 }
 
 /// One connection, ready for requests with bodies of type `B`. Clones share it on HTTP/2.
@@ -45,22 +67,6 @@ pub(crate) struct Connection<B> {
 enum Sender<B> {
     Http1(hyper::client::conn::http1::SendRequest<B>),
     Http2(hyper::client::conn::http2::SendRequest<B>, h2::Allowed),
-}
-
-/// A place on which subscribers sit: it gives them the connection that their next stream goes over.
-#[derive(Clone, Debug)]
-pub(crate) enum Seat {
-    /// A fresh connection for every stream.
-    Own(Connector),
-    /// The connection of this row; a fresh one when that is broken.
-    Shared(Arc<Row>),
-}
-
-/// The HTTP/2 connection that the subscribers of one row share.
-#[derive(Debug)]
-pub(crate) struct Row {
-    connector: Connector,
-    live: Mutex<Option<Connection<Empty<Bytes>>>>,
 }
 
 /// Why there is no connection.
@@ -122,8 +128,8 @@ pub enum ConnectError {
 }
 
 impl Connector {
-    /// Looks the target's addresses up, once. At most `at_once` connections are in the making at any time.
-    pub(crate) async fn resolve(target: Target, at_once: usize) -> Result<Self, ConnectError> {
+    /// Looks the target's addresses up, once.
+    pub(crate) async fn resolve(target: Target, dialling: Dialling) -> Result<Self, ConnectError> {
         let unresolved = |source| ConnectError::Resolve {
             host: target.host().to_owned(),
             source,
@@ -145,15 +151,20 @@ impl Connector {
                 "no address",
             )));
         }
-        let handshakes = Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self {
             target,
             addresses,
-            handshakes,
+            turns: Arc::new(Turns::new(dialling)),
+            wire: Arc::new(Wire::new()),
         })
     }
 
-    /// Opens a connection.
+    /// What has crossed all sockets of this connector and its clones.
+    pub(crate) fn wire(&self) -> &Arc<Wire> {
+        &self.wire
+    }
+
+    /// Opens a connection for requests with bodies.
     ///
     /// # Cancel safety
     /// Dropping the future closes what was opened so far.
@@ -164,11 +175,23 @@ impl Connector {
             + Send
             + 'static,
     {
-        let _permit = self
-            .handshakes
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let transport = self.reach().await?;
+        let line = Arc::clone(transport.line());
+        let protocol = self.target.protocol();
+        let sender =
+            Sender::begin(protocol, transport)
+                .await
+                .map_err(|source| ConnectError::Http {
+                    authority: self.target.authority(),
+                    protocol,
+                    source,
+                })?;
+        Ok(Connection { sender, line })
+    }
+
+    /// Opens a socket on which the target's protocol can begin.
+    async fn reach(&self) -> Result<Transport, ConnectError> {
+        let _turn = self.turns.take().await;
         tokio::time::timeout(PATIENCE, self.shake_hands())
             .await
             .unwrap_or_else(|_| {
@@ -178,72 +201,47 @@ impl Connector {
             })
     }
 
-    async fn shake_hands<B>(&self) -> Result<Connection<B>, ConnectError>
-    where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-            + Unpin
-            + Send
-            + 'static,
-    {
+    async fn shake_hands(&self) -> Result<Transport, ConnectError> {
         let authority = || self.target.authority();
-        let (protocol, line) = (self.target.protocol(), Arc::new(Line::default()));
-        let stream = self.dial().await.map_err(|source| ConnectError::Connect {
-            authority: authority(),
-            source,
-        })?;
-        let socket = Socket::new(stream, Arc::clone(&line));
-        let sender = match self.target.tls() {
-            None => Sender::begin(protocol, socket).await,
-            Some(secure) => {
-                let connector = TlsConnector::from(Arc::clone(&secure.config));
-                let socket = match connector.connect(secure.name.clone(), socket).await {
-                    Ok(socket) => socket,
-                    Err(error) if tls::is_protocol_refusal(&error) => {
-                        return Err(ConnectError::Protocol {
-                            authority: authority(),
-                            protocol,
-                        });
-                    }
-                    Err(source) => {
-                        return Err(ConnectError::Tls {
-                            authority: authority(),
-                            source,
-                        });
-                    }
-                };
-                let agreed = socket.get_ref().1.alpn_protocol();
-                // A server may leave ALPN unanswered (RFC 7301, section 3.2); it speaks HTTP/1.1 then.
-                if agreed != Some(tls::alpn(protocol))
-                    && !(agreed.is_none() && protocol == Protocol::Http1)
-                {
-                    return Err(ConnectError::Protocol {
-                        authority: authority(),
-                        protocol,
-                    });
-                }
-                Sender::begin(protocol, socket).await
+        let protocol = self.target.protocol();
+        let stream =
+            self.turns
+                .dial(&self.addresses)
+                .await
+                .map_err(|source| ConnectError::Connect {
+                    authority: authority(),
+                    source,
+                })?;
+        let socket = Socket::new(stream, self.wire.line());
+        let Some(secure) = self.target.tls() else {
+            return Ok(Transport::Plain(socket));
+        };
+        let connector = TlsConnector::from(Arc::clone(&secure.config));
+        let socket = match connector.connect(secure.name.clone(), socket).await {
+            Ok(socket) => socket,
+            Err(error) if tls::is_protocol_refusal(&error) => {
+                return Err(ConnectError::Protocol {
+                    authority: authority(),
+                    protocol,
+                });
+            }
+            Err(source) => {
+                return Err(ConnectError::Tls {
+                    authority: authority(),
+                    source,
+                });
             }
         };
-        let sender = sender.map_err(|source| ConnectError::Http {
-            authority: authority(),
-            protocol,
-            source,
-        })?;
-        Ok(Connection { sender, line })
-    }
-
-    async fn dial(&self) -> io::Result<TcpStream> {
-        let mut failure = None;
-        for address in self.addresses.iter() {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Err(error) => failure = Some(error),
-            }
+        let agreed = socket.get_ref().1.alpn_protocol();
+        // A server may leave ALPN unanswered (RFC 7301, section 3.2); it speaks HTTP/1.1 then.
+        if agreed != Some(tls::alpn(protocol)) && !(agreed.is_none() && protocol == Protocol::Http1)
+        {
+            return Err(ConnectError::Protocol {
+                authority: authority(),
+                protocol,
+            });
         }
-        Err(failure.expect("resolve() refuses an empty list of addresses"))
+        Ok(Transport::Tls(Box::new(socket)))
     }
 }
 
@@ -254,14 +252,11 @@ where
         + Send
         + 'static,
 {
-    async fn begin<T>(protocol: Protocol, socket: T) -> Result<Self, hyper::Error>
-    where
-        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn begin(protocol: Protocol, transport: Transport) -> Result<Self, hyper::Error> {
         Ok(match protocol {
-            Protocol::Http1 => Self::Http1(h1::handshake(socket).await?),
+            Protocol::Http1 => Self::Http1(h1::handshake(transport).await?),
             Protocol::Http2 => {
-                let (sender, allowed) = h2::handshake(socket).await?;
+                let (sender, allowed) = h2::handshake(transport).await?;
                 Self::Http2(sender, allowed)
             }
         })
@@ -321,71 +316,13 @@ impl<B> std::fmt::Debug for Connection<B> {
     }
 }
 
-impl Seat {
-    /// Seats for `subscribers` streams, `per_connection` of them to a connection.
-    pub(crate) fn arrange(
-        connector: &Connector,
-        subscribers: usize,
-        per_connection: usize,
-    ) -> Vec<Self> {
-        match connector.target.protocol() {
-            Protocol::Http1 => vec![Self::Own(connector.clone()); subscribers],
-            Protocol::Http2 => {
-                let row = || Row {
-                    connector: connector.clone(),
-                    live: Mutex::new(None),
-                };
-                let rows: Vec<_> = (0..subscribers.div_ceil(per_connection))
-                    .map(|_| Arc::new(row()))
-                    .collect();
-                (0..subscribers)
-                    .map(|index| Self::Shared(Arc::clone(&rows[index / per_connection])))
-                    .collect()
-            }
-        }
-    }
-
-    /// The connection for the next stream from this seat.
-    pub(crate) async fn connection(&self) -> Result<Connection<Empty<Bytes>>, ConnectError> {
-        match self {
-            Self::Own(connector) => connector.connect().await,
-            Self::Shared(row) => row.connection().await,
-        }
-    }
-}
-
-impl Row {
-    /// Whoever comes first after a break opens the new connection; the others wait for it at the lock.
-    async fn connection(&self) -> Result<Connection<Empty<Bytes>>, ConnectError> {
-        let mut live = self.live.lock().await;
-        if let Some(connection) = live.as_ref().filter(|connection| !connection.is_closed())
-            && let Some(shared) = connection.share()
-        {
-            return Ok(shared);
-        }
-        let fresh: Connection<_> = self.connector.connect().await?;
-        *live = fresh.share();
-        Ok(fresh)
-    }
-}
-
-impl Connection<Empty<Bytes>> {
-    /// A second handle on an HTTP/2 connection.
-    pub(crate) fn share(&self) -> Option<Self> {
-        match &self.sender {
-            Sender::Http1(_) => None,
-            Sender::Http2(sender, allowed) => Some(Self {
-                sender: Sender::Http2(sender.clone(), allowed.clone()),
-                line: Arc::clone(&self.line),
-            }),
-        }
-    }
-}
-
 /// What to do about an error that its text alone does not explain.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "; is the server running, and on this port?",
+        io::ErrorKind::AddrNotAvailable => {
+            "; out of local ports: name further addresses of this machine with --source-address"
+        }
         // EMFILE and ENFILE have no kind of their own yet.
         _ if matches!(error.raw_os_error(), Some(23 | 24)) => {
             "; raise the limit of open files (ulimit -n)"

@@ -3,7 +3,6 @@
 //! Intended-time stamps make the usual repair of coordinated omission (back-filling the histogram) unnecessary, and it
 //! would be wrong here. An event that never arrived is infinitely late: it counts in every percentile.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -28,10 +27,6 @@ pub enum Quantile {
     /// There was nothing to measure.
     Unmeasured,
 }
-
-/// One histogram per lock, and more locks than cores: subscribers of one core seldom meet another's.
-#[derive(Debug)]
-pub(crate) struct Shards(Vec<Mutex<Latency>>);
 
 impl Latency {
     /// An empty distribution.
@@ -59,6 +54,70 @@ impl Latency {
             .add(&other.histogram)
             .expect("all latencies have the same bounds");
         self.beyond += other.beyond;
+    }
+
+    /// Forgets everything and keeps its room.
+    pub fn clear(&mut self) {
+        self.histogram.reset();
+        self.beyond = 0;
+    }
+
+    /// The curve of the distribution: shares from 0 to 1 and the latency that each kept, ever finer towards the longest.
+    pub fn curve(&self) -> impl Iterator<Item = (f64, Duration)> {
+        self.histogram.iter_quantiles(5).map(|step| {
+            (
+                step.quantile_iterated_to(),
+                Duration::from_micros(step.value_iterated_to()),
+            )
+        })
+    }
+
+    /// The distribution as the text format of HdrHistogram's plotters (`.hgrm`), in milliseconds.
+    #[must_use]
+    pub fn to_hgrm(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = format!(
+            "{:>12} {:>14} {:>10} {:>14}\n\n",
+            "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+        );
+        let milliseconds = |microseconds: f64| microseconds / 1e3;
+        let mut count = 0;
+        for step in self.histogram.iter_quantiles(5) {
+            count += step.count_since_last_iteration();
+            let (value, share) = (
+                milliseconds(step.value_iterated_to() as f64),
+                step.quantile_iterated_to(),
+            );
+            let _ = if share < 1.0 {
+                writeln!(
+                    text,
+                    "{value:12.3} {share:14.12} {count:10} {:14.2}",
+                    1.0 / (1.0 - share)
+                )
+            } else {
+                writeln!(text, "{value:12.3} {share:14.12} {count:10} {:>14}", "inf")
+            };
+        }
+        let histogram = &self.histogram;
+        let _ = writeln!(
+            text,
+            "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]",
+            milliseconds(histogram.mean()),
+            milliseconds(histogram.stdev())
+        );
+        let _ = writeln!(
+            text,
+            "#[Max     = {:12.3}, Total count    = {:12}]",
+            milliseconds(histogram.max() as f64),
+            histogram.len()
+        );
+        let _ = writeln!(
+            text,
+            "#[Buckets = {:12}, SubBuckets     = {:12}]",
+            histogram.buckets(),
+            2_048
+        );
+        text
     }
 
     /// Deliveries measured.
@@ -95,25 +154,6 @@ impl Latency {
 impl Default for Latency {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Shards {
-    pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self((0..cores * 4).map(|_| Mutex::new(Latency::new())).collect())
-    }
-
-    pub(crate) fn of(&self, subscriber: usize) -> &Mutex<Latency> {
-        &self.0[subscriber % self.0.len()]
-    }
-
-    pub(crate) fn merged(&self) -> Latency {
-        let mut all = Latency::new();
-        for shard in &self.0 {
-            all.merge(&shard.lock().expect("recording does not panic"));
-        }
-        all
     }
 }
 
@@ -168,20 +208,5 @@ mod tests {
     fn more_than_a_minute_is_counted_apart() {
         let latency = of([10, 61_000]);
         assert_eq!((latency.count(), latency.beyond()), (2, 1));
-    }
-
-    #[test]
-    fn shards_merge_to_the_whole() {
-        let shards = Shards::new();
-        for subscriber in 0..100 {
-            shards
-                .of(subscriber)
-                .lock()
-                .unwrap()
-                .record(Duration::from_millis(subscriber as u64 + 1));
-        }
-        let merged = shards.merged();
-        assert_eq!(merged.count(), 100);
-        assert!(close(merged.quantile(1.0, 0), 100));
     }
 }

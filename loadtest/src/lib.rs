@@ -27,13 +27,16 @@ mod client;
 pub mod cut;
 pub mod lab;
 pub mod latency;
+pub mod meter;
+pub mod process;
 pub mod publisher;
 pub mod report;
 pub mod run;
+mod sightings;
 pub mod stamp;
 pub mod subscriber;
 pub mod target;
 mod tls;
 
-pub use client::ConnectError;
+pub use client::{ConnectError, Dialling};
 pub use tls::TlsError;

@@ -4,25 +4,28 @@
 //! nothing and does not move the later ones: a server that stalls is seen to stall.
 
 mod schedule;
+mod template;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::client::{ConnectError, Connection, Connector};
+use crate::client::{ConnectError, Connection, Connector, Dialling};
 use crate::latency::Latency;
 use crate::stamp::{Clock, RunId};
 use crate::target::{Protocol, Target};
+pub(crate) use schedule::Course;
 pub use schedule::{EventsPerSecond, NotARate, Rate};
 use schedule::{Lines, Schedule};
+pub use template::{NotATemplate, Template};
 
 /// How much of an answer is read.
 const ANSWER: usize = 64 << 10;
@@ -38,16 +41,26 @@ pub struct Publication {
     pub rate: Rate,
     /// The least size of an event's data, in bytes. Default: 100.
     pub size: usize,
+    /// Nothing is sent that would be due later than this after the first event. Default: no limit.
+    pub duration: Option<Duration>,
+    /// Further header fields of every request. Default: none.
+    pub headers: HeaderMap,
 }
 
 /// How events are packed into requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// One long POST of `application/x-ndjson`, a line `{"data": ...}` per event.
     #[default]
     Stream,
     /// One POST of `application/json` per event, each after the answer to the one before: order must hold.
     Each,
+    /// One request per event, of any method and with any body, each after the answer to the one before.
+    Templates(Method, Template),
+    /// Nothing is published here. Events are then told apart by their ids, and counted from where each subscriber came
+    /// in; latency is how far a subscriber is behind the first one that had the event. It lasts for the duration, or
+    /// 10 s, or until there were as many events as planned.
+    Nothing,
 }
 
 /// What the publisher did.
@@ -117,6 +130,8 @@ impl Publication {
             mode: Mode::default(),
             rate: Rate::default(),
             size: 100,
+            duration: None,
+            headers: HeaderMap::new(),
         }
     }
 
@@ -130,30 +145,51 @@ impl Publication {
         clock: Clock,
         events: u64,
     ) -> Result<Published, PublishError> {
-        let connector = Connector::resolve(self.target.clone(), 1).await?;
-        let lag = Arc::new(Mutex::new(Latency::new()));
+        let chance = rand::random();
+        self.publish_along(run, clock, events, (chance, &Arc::default()))
+            .await
+    }
+
+    /// Publishes the events `0..events` of `run`, or as many as `course` and the duration allow.
+    ///
+    /// # Cancel safety
+    /// Dropping the future breaks the request off; what the server took stays published.
+    pub(crate) async fn publish_along(
+        &self,
+        run: RunId,
+        clock: Clock,
+        events: u64,
+        (seed, course): (u64, &Arc<Course>),
+    ) -> Result<Published, PublishError> {
+        let connector = Connector::resolve(self.target.clone(), Dialling::default()).await?;
         // The schedule starts when the connection stands: connecting is not the server being late with an event.
-        let schedule = || Schedule::start(self, events, (run, clock), Arc::clone(&lag));
-        let started = match self.mode {
+        let schedule = || Schedule::start(self, events, (run, clock), (seed, Arc::clone(course)));
+        let started = match &self.mode {
+            Mode::Nothing => Instant::now(),
             Mode::Stream => {
                 let connection = connector.connect().await?;
                 let started = Instant::now();
-                self.publish_stream(connection, schedule(), events).await?;
+                self.publish_stream(connection, schedule(), course).await?;
                 started
             }
             Mode::Each => {
-                let connection = connector.connect().await?;
                 let started = Instant::now();
-                self.publish_each(&connector, connection, schedule())
+                let json = Template::default();
+                self.publish_each(&connector, schedule(), (&Method::POST, &json))
+                    .await?;
+                started
+            }
+            Mode::Templates(method, template) => {
+                let started = Instant::now();
+                self.publish_each(&connector, schedule(), (method, template))
                     .await?;
                 started
             }
         };
-        let lag = lag.lock().expect("recording does not panic").clone();
         Ok(Published {
-            events,
+            events: course.sent(),
             took: started.elapsed(),
-            lag,
+            lag: course.lag(),
         })
     }
 
@@ -161,14 +197,20 @@ impl Publication {
         &self,
         mut connection: Connection<Lines>,
         schedule: Schedule,
-        sent: u64,
+        course: &Course,
     ) -> Result<(), PublishError> {
-        let request = self.request("application/x-ndjson", schedule.into_lines());
+        let mut request = self.request(&Method::POST, schedule.into_lines());
+        request
+            .headers_mut()
+            .entry(CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/x-ndjson"));
         let response = connection
             .send(request)
             .await
             .map_err(|source| self.broken(source))?;
-        match self.answer(response).await? {
+        let answer = self.answer(response).await?;
+        let sent = course.sent();
+        match answer {
             Some(Answer { published }) if published != sent => Err(PublishError::Short {
                 target: self.target.to_string(),
                 published,
@@ -181,17 +223,20 @@ impl Publication {
     async fn publish_each(
         &self,
         connector: &Connector,
-        mut connection: Connection<Full<Bytes>>,
         mut schedule: Schedule,
+        (method, template): (&Method, &Template),
     ) -> Result<(), PublishError> {
-        while !schedule.is_over() {
-            tokio::time::sleep_until(schedule.next_due()).await;
-            let mut body = Vec::new();
-            schedule.write_next(&mut body);
+        let mut connection: Connection<Full<Bytes>> = connector.connect().await?;
+        while schedule.due().await {
+            let body = template.fill(|out| schedule.write_next(out));
             if connection.is_closed() {
                 connection = connector.connect().await?;
             }
-            let request = self.request("application/json", Full::new(Bytes::from(body)));
+            let mut request = self.request(method, Full::new(Bytes::from(body)));
+            request
+                .headers_mut()
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static(template.content_type()));
             let response = connection
                 .send(request)
                 .await
@@ -201,18 +246,16 @@ impl Publication {
         Ok(())
     }
 
-    fn request<B>(&self, kind: &'static str, body: B) -> Request<B> {
+    fn request<B>(&self, method: &Method, body: B) -> Request<B> {
         let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method.clone();
         *request.uri_mut() = self.target.request_uri();
-        if self.target.protocol() == Protocol::Http1 {
+        *request.headers_mut() = self.headers.clone();
+        if self.target.protocol() == Protocol::Http1 && !self.headers.contains_key(HOST) {
             let host = HeaderValue::try_from(self.target.authority())
                 .expect("an authority is a header value");
             request.headers_mut().insert(HOST, host);
         }
-        request
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         request
     }
 

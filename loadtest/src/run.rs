@@ -1,25 +1,36 @@
 //! A run: open everybody, publish, wait until all is quiet, close the books.
 
-use std::num::NonZeroUsize;
+mod crowd;
+mod moment;
+mod storm;
+
+use std::future::{Future, pending};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use thiserror::Error;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::client::{ConnectError, Connector, Seat};
-use crate::cut::{Cuts, Schedule};
-use crate::latency::Shards;
-use crate::publisher::{Publication, PublishError};
+use crate::client::{ConnectError, Connector, Dialling};
+use crate::cut::Cuts;
+use crate::meter::Meter;
+use crate::process::Process;
+use crate::publisher::{Course, Mode, Publication, PublishError, Published};
 use crate::report::Report;
-use crate::stamp::{Clock, RunId, Stamp};
-use crate::subscriber::{End, Progress, Reconnect, Shared, Stage, Subscriber, SubscriberReport};
+use crate::sightings::Sightings;
+use crate::stamp::{Clock, RunId};
+use crate::subscriber::{End, Identity, Reconnect, Shared};
 use crate::target::{Protocol, Target};
+use crowd::Crowd;
+pub use moment::Moment;
+use moment::Watch;
+pub use storm::{Recovery, Storm};
 
-/// How often the run looks at its subscribers.
-const GLANCE: Duration = Duration::from_millis(10);
+/// How long a run lasts in which nothing is published here, unless it is told.
+const LISTENING: Duration = Duration::from_secs(10);
 
 /// What is to be done. Public fields and [`Plan::new`]: name what differs, take the rest as it is.
 #[derive(Clone, Debug)]
@@ -30,8 +41,10 @@ pub struct Plan {
     pub subscribers: usize,
     /// How many share an HTTP/2 connection; 1 on HTTP/1.1. Default: 1.
     pub streams_per_connection: usize,
-    /// Events that are published, and that each subscriber is owed. Default: 1,000.
+    /// Events that are published at most, and that each subscriber is owed. Default: 1,000.
     pub events: u64,
+    /// Further header fields of every subscription. Default: none.
+    pub headers: HeaderMap,
     /// Where and how they are published. Default: to the target, in one request, as fast as possible.
     pub publication: Publication,
     /// How often subscribers cut themselves off. Default: never.
@@ -40,9 +53,12 @@ pub struct Plan {
     pub reconnect: Reconnect,
     /// What all chance is drawn from: the same seed cuts the same subscribers after the same events. Default: random.
     pub seed: u64,
-    /// Connections in the making at any time. Default: 512, because a crowd that overflows a listener's backlog (1,024
-    /// is tokio's default) measures SYN retransmission, a second and more, and not the server.
-    pub connecting_at_once: usize,
+    /// How connections are made: from where, how many at once, how fast.
+    pub dialling: Dialling,
+    /// Everybody is cut at once. Default: never.
+    pub storm: Option<Storm>,
+    /// The server's process, if it is on this machine. Default: unknown.
+    pub server: Option<Process>,
     /// How long it may take until every subscriber's first stream is open. Default: 30 s.
     pub open_within: Duration,
     /// Every subscriber has everything: how long nothing further must arrive (duplicates would). Default: 200 ms.
@@ -61,10 +77,18 @@ pub enum RunError {
     /// The plan contradicts itself.
     #[error("{0}")]
     Plan(&'static str),
+    /// It was stopped before anything was measured.
+    #[error("stopped before any stream was open")]
+    Stopped,
+    /// The server's process is not there.
+    #[error(
+        "cannot read the server's process: {0}; --pid takes the number of a process on this machine"
+    )]
+    Process(std::io::Error),
     /// The server cannot be found.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// Some first streams were not opened.
+    /// No first stream was opened.
     #[error("{refused} of {subscribers} streams were not opened; the first: {first}")]
     Refused {
         /// How many.
@@ -74,7 +98,7 @@ pub enum RunError {
         /// What happened to the first of them.
         first: End,
     },
-    /// Some first streams were not answered in time.
+    /// No first stream was answered in time.
     #[error("only {open} of {subscribers} streams were open after {} s{}", within.as_secs_f64(), starved(*protocol))]
     Starved {
         /// How many were open.
@@ -91,19 +115,11 @@ pub enum RunError {
     Publish(#[from] PublishError),
 }
 
-/// The subscribers of a run, alive.
-struct Crowd {
-    tasks: JoinSet<SubscriberReport>,
-    progress: Vec<Arc<Progress>>,
-    stops: Vec<oneshot::Sender<()>>,
-    opened: Vec<oneshot::Receiver<Result<(), End>>>,
-}
-
 /// Makes a plan happen.
 ///
 /// # Errors
 /// [`RunError`] when the run cannot be made at all: nobody answers, streams or events are refused. Losses are no error
-/// of this function; they are what it reports.
+/// of this function; they are what it reports. So are streams that are not opened while others are.
 ///
 /// # Panics
 /// Outside a tokio runtime with I/O and time.
@@ -111,25 +127,68 @@ struct Crowd {
 /// # Cancel safety
 /// Dropping the future ends every subscriber and the publisher.
 pub async fn run(plan: &Plan) -> Result<Report, RunError> {
+    run_watched(plan, pending(), |_| {}).await
+}
+
+/// Makes a plan happen, tells of every second of it, and ends it in good order when `stop` completes: what was published
+/// until then is still waited for.
+///
+/// # Errors
+/// As [`run`]; [`RunError::Stopped`] when there was nothing to report yet.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O and time.
+///
+/// # Cancel safety
+/// Dropping the future ends every subscriber and the publisher.
+pub async fn run_watched(
+    plan: &Plan,
+    stop: impl Future<Output = ()>,
+    mut every_second: impl FnMut(&Moment),
+) -> Result<Report, RunError> {
     plan.check()?;
-    let started = Instant::now();
+    let (run, clock) = (RunId::random(), Clock::start());
     let shared = Arc::new(Shared {
         target: plan.target.clone(),
-        run: RunId::random(),
-        clock: Clock::start(),
+        headers: plan.headers.clone(),
+        identity: match plan.publication.mode {
+            Mode::Nothing => Identity::Sighted(Sightings::new(plan.events)),
+            _ => Identity::Stamped(run.into()),
+        },
+        clock,
         reconnect: plan.reconnect,
-        latency: Shards::new(),
+        meter: Meter::new(plan.events),
     });
-    let connector = Connector::resolve(plan.target.clone(), plan.connecting_at_once).await?;
-    let mut crowd = Crowd::gather(plan, &connector, &shared);
-    crowd.all_open(plan).await?;
-    let opening = started.elapsed();
-    let published = plan
-        .publication
-        .publish(shared.run, shared.clock, plan.events)
-        .await?;
-    crowd.fall_quiet(plan).await;
-    let subscribers = crowd.disperse().await;
+    let connector = Connector::resolve(plan.target.clone(), plan.dialling.clone()).await?;
+    let mut watch =
+        Watch::start(&shared, connector.wire(), plan.server.as_ref()).map_err(RunError::Process)?;
+    let (halt, halted) = watch::channel(false);
+    let work = work(plan, (run, clock), &connector, &shared, halted);
+    let (mut work, mut stop) = (pin!(work), pin!(stop));
+    const SECOND: Duration = Duration::from_secs(1);
+    let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopped = false;
+    let Work {
+        crowd,
+        published,
+        opening,
+        opened_wire,
+        opened_memory,
+        recovery,
+    } = loop {
+        tokio::select! {
+            done = &mut work => break done?,
+            () = &mut stop, if !stopped => {
+                stopped = true;
+                halt.send_replace(true);
+            }
+            _ = seconds.tick() => every_second(watch.look()),
+        }
+    };
+    let measured = watch.finish(opened_wire, opened_memory);
+    every_second(&measured.last);
+    let subscribers = crowd.disperse(&shared, published.events).await;
     Ok(Report {
         target: plan.target.to_string(),
         protocol: plan.target.protocol(),
@@ -137,13 +196,124 @@ pub async fn run(plan: &Plan) -> Result<Report, RunError> {
         connections: plan.connections(),
         cuts: plan.cuts,
         seed: plan.seed,
-        events: plan.events,
+        listening: plan.publication.mode == Mode::Nothing,
+        events: published.events,
         subscribers,
         published,
-        latency: shared.latency.merged(),
+        latency: measured.latency,
+        distributions: shared.meter.distributions(),
+        traffic: measured.traffic,
+        costs: measured.costs,
+        seconds: measured.seconds,
+        recovery,
         opening,
-        took: started.elapsed(),
+        took: clock.now(),
     })
+}
+
+/// What the phases of a run leave.
+struct Work {
+    crowd: Crowd,
+    published: Published,
+    opening: Duration,
+    /// Bytes that had been read when everybody was open: heads, handshakes.
+    opened_wire: u64,
+    /// The server's memory then.
+    opened_memory: Option<u64>,
+    recovery: Option<Recovery>,
+}
+
+/// The phases of a run, one after another.
+async fn work(
+    plan: &Plan,
+    (run, clock): (RunId, Clock),
+    connector: &Connector,
+    shared: &Arc<Shared>,
+    mut halted: watch::Receiver<bool>,
+) -> Result<Work, RunError> {
+    let mut crowd = Crowd::gather(plan, connector, shared);
+    tokio::select! {
+        opened = crowd.all_open(plan) => opened?,
+        _ = halted.wait_for(|&halted| halted) => return Err(RunError::Stopped),
+    }
+    let opening = clock.now();
+    let opened_wire = connector.wire().read();
+    let opened_memory = plan
+        .server
+        .as_ref()
+        .and_then(|server| Some(server.usage().ok()?.resident));
+    let course = Arc::<Course>::default();
+    let mut told = halted.clone();
+    let publishing = async {
+        let (publication, seed) = (&plan.publication, plan.seed);
+        let published = publication
+            .publish_along(run, clock, plan.events, (seed, &course))
+            .await?;
+        Ok::<_, RunError>(match &shared.identity {
+            Identity::Stamped(_) => published,
+            Identity::Sighted(sightings) => {
+                let told = told.wait_for(|&halted| halted);
+                let took = listen(plan, sightings, told).await;
+                sightings.close();
+                Published {
+                    events: sightings.len(),
+                    took,
+                    ..published
+                }
+            }
+        })
+    };
+    let halting = async {
+        // Nothing to stop when the run outlives its watcher.
+        if halted.wait_for(|&halted| halted).await.is_ok() {
+            course.stop();
+        }
+        pending::<()>().await;
+    };
+    let mut recovered = None;
+    let published = {
+        let recovery = async {
+            match &plan.storm {
+                Some(storm) => storm.break_over(&crowd, clock).await,
+                None => pending().await,
+            }
+        };
+        let (mut publishing, mut recovery, mut halting) =
+            (pin!(publishing), pin!(recovery), pin!(halting));
+        loop {
+            tokio::select! {
+                published = &mut publishing => break published?,
+                recovery = &mut recovery, if recovered.is_none() => recovered = Some(recovery),
+                () = &mut halting => {}
+            }
+        }
+    };
+    crowd.fall_quiet(plan, published.events).await;
+    Ok(Work {
+        crowd,
+        published,
+        opening,
+        opened_wire,
+        opened_memory,
+        recovery: recovered,
+    })
+}
+
+/// Waits while somebody else publishes.
+async fn listen(plan: &Plan, sightings: &Sightings, halted: impl Future) -> Duration {
+    let started = Instant::now();
+    let enough = async {
+        while sightings.len() < plan.events {
+            tokio::time::sleep(crowd::GLANCE).await;
+        }
+    };
+    let duration = plan.publication.duration.unwrap_or(LISTENING);
+    tokio::select! {
+        () = tokio::time::sleep(duration) => {}
+        () = enough => {}
+        _ = halted => {}
+    }
+    started.elapsed()
 }
 
 impl Plan {
@@ -158,8 +328,11 @@ impl Plan {
             events: 1_000,
             cuts: Cuts::None,
             reconnect: Reconnect::default(),
+            headers: HeaderMap::new(),
             seed: rand::random(),
-            connecting_at_once: 512,
+            dialling: Dialling::default(),
+            storm: None,
+            server: None,
             open_within: Duration::from_secs(30),
             settle: Duration::from_millis(200),
             patience: Duration::from_secs(5),
@@ -174,6 +347,11 @@ impl Plan {
             .div_ceil(self.streams_per_connection.max(1))
     }
 
+    /// Whether events carry our publisher's stamp.
+    fn is_stamped(&self) -> bool {
+        self.publication.mode != Mode::Nothing
+    }
+
     fn check(&self) -> Result<(), RunError> {
         if self.subscribers == 0 || self.streams_per_connection == 0 || self.events == 0 {
             return Err(RunError::Plan(
@@ -186,112 +364,6 @@ impl Plan {
             ));
         }
         Ok(())
-    }
-}
-
-impl Crowd {
-    /// Starts all subscribers at once; only the number of simultaneous handshakes is bounded.
-    fn gather(plan: &Plan, connector: &Connector, shared: &Arc<Shared>) -> Self {
-        let mut crowd = Self {
-            tasks: JoinSet::new(),
-            progress: Vec::new(),
-            stops: Vec::new(),
-            opened: Vec::new(),
-        };
-        let seats = Seat::arrange(connector, plan.subscribers, plan.streams_per_connection);
-        let size =
-            Stamp::LEAST.max(NonZeroUsize::new(plan.publication.size).unwrap_or(Stamp::LEAST));
-        for (index, seat) in seats.into_iter().enumerate() {
-            let (opened_tell, opened) = oneshot::channel();
-            let (stop, stopped) = oneshot::channel();
-            let cuts = Schedule::draw(plan.cuts, plan.events, size, plan.seed, index);
-            let subscriber = Subscriber::new(
-                index,
-                Arc::clone(shared),
-                seat,
-                plan.events,
-                cuts,
-                opened_tell,
-            );
-            crowd.progress.push(subscriber.progress());
-            crowd.stops.push(stop);
-            crowd.opened.push(opened);
-            crowd.tasks.spawn(subscriber.run(stopped));
-        }
-        crowd
-    }
-
-    async fn all_open(&mut self, plan: &Plan) -> Result<(), RunError> {
-        let deadline = Instant::now() + plan.open_within;
-        let (mut open, mut refused, mut first, mut starved) = (0, 0, None, false);
-        for opened in self.opened.drain(..) {
-            match timeout_at(deadline, opened).await {
-                Ok(Ok(Ok(()))) => open += 1,
-                Ok(Ok(Err(end))) => {
-                    refused += 1;
-                    first.get_or_insert(end);
-                }
-                // Its task is gone without a word: `disperse` passes its panic on.
-                Ok(Err(_)) => {}
-                Err(_) => starved = true,
-            }
-        }
-        let subscribers = plan.subscribers;
-        match first {
-            Some(first) => Err(RunError::Refused {
-                refused,
-                subscribers,
-                first,
-            }),
-            None if starved => Err(RunError::Starved {
-                open,
-                subscribers,
-                within: plan.open_within,
-                protocol: plan.target.protocol(),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// Returns when nothing more is to be expected: see [`Plan::settle`], [`Plan::patience`] and [`Plan::deadline`].
-    async fn fall_quiet(&self, plan: &Plan) {
-        let deadline = Instant::now() + plan.deadline;
-        let (mut arrivals, mut since) = (0, Instant::now());
-        loop {
-            let now = Instant::now();
-            let counted = self
-                .progress
-                .iter()
-                .map(|progress| progress.arrivals())
-                .sum::<u64>();
-            let anybody_away = self
-                .progress
-                .iter()
-                .any(|progress| progress.stage() == Stage::Away);
-            if counted != arrivals || anybody_away {
-                (arrivals, since) = (counted, now);
-            }
-            let owed = |progress: &Arc<Progress>| {
-                progress.received() < plan.events && progress.stage() != Stage::Ended
-            };
-            let quiet = if self.progress.iter().any(owed) {
-                plan.patience
-            } else {
-                plan.settle
-            };
-            if now - since >= quiet || now >= deadline {
-                return;
-            }
-            tokio::time::sleep(GLANCE).await;
-        }
-    }
-
-    /// Sends everybody home and collects the books, in the order of the subscribers.
-    async fn disperse(self) -> Vec<SubscriberReport> {
-        drop(self.stops);
-        let mut reports = self.tasks.join_all().await;
-        reports.sort_unstable_by_key(|report| report.index);
-        reports
     }
 }
 

@@ -27,6 +27,22 @@ impl fmt::Display for RunId {
     }
 }
 
+/// What the stamps of one run are recognized by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunMark {
+    run: RunId,
+    text: String,
+}
+
+impl From<RunId> for RunMark {
+    fn from(run: RunId) -> Self {
+        Self {
+            run,
+            text: run.to_string(),
+        }
+    }
+}
+
 /// The clock of a run. Publisher and subscribers live in one process, so one monotonic clock serves both.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -83,6 +99,13 @@ impl Stamp {
         })
     }
 
+    /// Finds the stamp of `run` in data that has something else around it, such as a server's own JSON.
+    #[must_use]
+    pub fn find(data: &str, run: &RunMark) -> Option<Self> {
+        let stamp = |text| Self::parse(text).filter(|stamp| stamp.run == run.run);
+        stamp(data).or_else(|| stamp(&data[data.find(&run.text)?..]))
+    }
+
     /// Appends the stamp as text of at least `size` bytes: ASCII without quotes, backslashes or line breaks, so that it
     /// is the inside of a JSON string as it stands.
     pub fn write(&self, size: usize, out: &mut Vec<u8>) {
@@ -125,6 +148,18 @@ mod tests {
             assert!(text.len() >= size);
         }
         assert_eq!(text(stamp, 100).len(), 100);
+    }
+
+    #[test]
+    fn a_stamp_is_found_within_other_text() {
+        let stamp = Stamp {
+            run: RunId(7),
+            sequence: 42,
+            due: Duration::from_nanos(5),
+        };
+        let wrapped = format!("{{\"user\":\"ä\",\"text\":\"{}\"}}", text(stamp, 60));
+        assert_eq!(Stamp::find(&wrapped, &RunId(7).into()), Some(stamp));
+        assert_eq!(Stamp::find(&wrapped, &RunId(8).into()), None);
     }
 
     #[test]

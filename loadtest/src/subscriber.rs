@@ -15,17 +15,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Empty;
 use tokio::sync::oneshot;
 use wellspring_event::{Decoder, EventId, Message};
 
-use crate::account::Account;
-use crate::client::{ConnectError, Connection, Line, Seat};
+use crate::account::{Account, Tally};
+use crate::client::{Head, NotOpened, Opened, Seat, Stream, Taken};
 use crate::cut::{Cut, Extent, Schedule};
-use crate::latency::Shards;
-use crate::stamp::{Clock, RunId, Stamp};
+use crate::meter::{Arrival, Meter};
+use crate::sightings::Sightings;
+use crate::stamp::{Clock, RunMark, Stamp};
 use crate::target::{Protocol, Target};
 pub use journey::{End, Journey, SubscriberReport};
 pub(crate) use progress::{Progress, Stage};
@@ -39,39 +39,62 @@ pub struct Reconnect {
     pub default: Duration,
     /// Always so long, whatever the stream says. Default: none.
     pub forced: Option<Duration>,
+    /// A random time up to this one in addition. Default: none, as in browsers.
+    pub jitter: Duration,
 }
 
 /// What all subscribers of a run have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) target: Target,
-    pub(crate) run: RunId,
+    pub(crate) headers: HeaderMap,
+    pub(crate) identity: Identity,
     pub(crate) clock: Clock,
     pub(crate) reconnect: Reconnect,
-    pub(crate) latency: Shards,
+    pub(crate) meter: Meter,
+}
+
+/// How an event is told from the others.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    /// By the stamp that our publisher wrote into it.
+    Stamped(RunMark),
+    /// By its id: somebody else publishes.
+    Sighted(Sightings),
 }
 
 /// A subscriber before and during its run.
 pub(crate) struct Subscriber {
-    index: usize,
-    shared: Arc<Shared>,
     seat: Seat,
     cuts: Schedule,
     /// The cut that has come due, and the bytes that are still taken before it.
     cutting: Option<(Cut, usize)>,
     decoder: Decoder,
-    account: Account,
-    journey: Journey,
-    progress: Arc<Progress>,
+    reader: Reader,
     opened: Option<oneshot::Sender<Result<(), End>>>,
 }
 
-/// An open stream.
-struct Stream {
-    body: Incoming,
-    line: Arc<Line>,
-    /// HTTP/1.1: the connection lives as long as this; HTTP/2: as long as any stream's.
-    _connection: Connection<Empty<Bytes>>,
+/// The part of a subscriber that takes in decoded events.
+struct Reader {
+    index: usize,
+    shared: Arc<Shared>,
+    account: Account,
+    journey: Journey,
+    progress: Arc<Progress>,
+    /// When the present stream was asked for, on the run's clock, until its first event.
+    asked: Option<Duration>,
+    /// Arrival and due time of the event before, on the same stream.
+    before: Option<(Duration, Option<Duration>)>,
+    /// The present stream has a `Last-Event-ID` behind it, and no event yet.
+    resuming: bool,
+}
+
+/// The books of a subscriber whose run is over, still open: what it was owed shows itself in the end.
+pub(crate) struct Books {
+    pub(crate) index: usize,
+    account: Account,
+    journey: Journey,
+    end: End,
 }
 
 /// Why there is no open stream.
@@ -89,13 +112,15 @@ impl Default for Reconnect {
         Self {
             default: Duration::from_secs(3),
             forced: None,
+            jitter: Duration::ZERO,
         }
     }
 }
 
 impl Reconnect {
     fn delay(&self, decoder: &Decoder) -> Duration {
-        self.forced.or(decoder.retry()).unwrap_or(self.default)
+        let delay = self.forced.or(decoder.retry()).unwrap_or(self.default);
+        delay.saturating_add(self.jitter.mul_f64(rand::random()))
     }
 }
 
@@ -110,35 +135,40 @@ impl Subscriber {
         opened: oneshot::Sender<Result<(), End>>,
     ) -> Self {
         Self {
-            index,
-            shared,
             seat,
             cuts,
             cutting: None,
             decoder: Decoder::new(),
-            account: Account::new(events),
-            journey: Journey::default(),
-            progress: Arc::default(),
+            reader: Reader {
+                index,
+                shared,
+                account: Account::new(events),
+                journey: Journey::default(),
+                progress: Arc::default(),
+                asked: None,
+                before: None,
+                resuming: false,
+            },
             opened: Some(opened),
         }
     }
 
     pub(crate) fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
+        Arc::clone(&self.reader.progress)
     }
 
     /// Reads until the server ends it for good, or `stop` is sent or dropped.
-    pub(crate) async fn run(mut self, stop: oneshot::Receiver<()>) -> SubscriberReport {
+    pub(crate) async fn run(mut self, stop: oneshot::Receiver<()>) -> Books {
         let end = tokio::select! {
             end = self.follow() => end,
             _ = stop => End::RunOver,
         };
-        self.progress.enter(Stage::Ended);
+        self.leave(Stage::Ended);
         self.announce(Err(end.clone()));
-        SubscriberReport {
-            index: self.index,
-            tally: self.account.tally(),
-            journey: self.journey,
+        Books {
+            index: self.reader.index,
+            account: self.reader.account,
+            journey: self.reader.journey,
             end,
         }
     }
@@ -147,7 +177,9 @@ impl Subscriber {
         loop {
             match self.open().await {
                 Ok(stream) => {
-                    self.progress.enter(Stage::Open);
+                    self.reader.journey.opened += 1;
+                    self.reader.shared.meter.opened();
+                    self.reader.progress.open(stream.line());
                     self.announce(Ok(()));
                     self.read(stream).await;
                 }
@@ -157,52 +189,56 @@ impl Subscriber {
                 Err(NotOpen::Unanswered(reason)) if self.opened.is_some() => {
                     return End::Unreachable(reason);
                 }
-                Err(NotOpen::Unanswered(_)) => self.journey.unanswered += 1,
+                Err(NotOpen::Unanswered(_)) => self.reader.journey.unanswered += 1,
             }
-            self.progress.enter(Stage::Away);
+            self.leave(Stage::Away);
             self.decoder.reset();
-            tokio::time::sleep(self.shared.reconnect.delay(&self.decoder)).await;
+            tokio::time::sleep(self.reader.shared.reconnect.delay(&self.decoder)).await;
         }
     }
 
     async fn open(&mut self) -> Result<Stream, NotOpen> {
-        let mut connection = self.seat.connection().await?;
         let request = self.request();
-        let resuming = request.headers().contains_key(LAST_EVENT_ID);
-        let response = match connection.send(request).await {
-            Ok(response) => response,
-            Err(_) if connection.line().is_cut() => return Err(NotOpen::CutAlong),
-            Err(error) => return Err(NotOpen::Unanswered(chain(&error))),
-        };
-        check(&response)?;
-        self.journey.resumes += u64::from(resuming);
-        if let Some(position) = response
-            .headers()
+        let shared = Arc::clone(&self.reader.shared);
+        let reader = &mut self.reader;
+        reader.resuming = request.headers().contains_key(LAST_EVENT_ID);
+        reader.journey.resumes_tried += u64::from(reader.resuming);
+        let asked = shared.clock.now();
+        let Opened {
+            head,
+            stream,
+            answered,
+        } = self.seat.open(request).await?;
+        check(&head)?;
+        shared.meter.answered(reader.index, answered);
+        reader.asked = Some(asked);
+        reader.before = None;
+        reader.journey.resumes += u64::from(reader.resuming);
+        if let Some(position) = head
+            .headers
             .get(LAST_EVENT_ID)
             .and_then(|value| value.to_str().ok())
         {
-            self.journey.positions += 1;
+            reader.journey.positions += 1;
             if self.decoder.last_event_id().is_empty()
                 && let Ok(position) = EventId::new(position)
             {
                 self.decoder.set_last_event_id(position);
             }
         }
-        let line = Arc::clone(connection.line());
-        Ok(Stream {
-            body: response.into_body(),
-            line,
-            _connection: connection,
-        })
+        Ok(stream)
     }
 
     /// The request that `EventSource` makes, but for the headers that only a browser has.
     fn request(&self) -> Request<Empty<Bytes>> {
-        let target = &self.shared.target;
+        let Shared {
+            target, headers, ..
+        } = &*self.reader.shared;
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = target.request_uri();
+        *request.headers_mut() = headers.clone();
         let headers = request.headers_mut();
-        if target.protocol() == Protocol::Http1 {
+        if target.protocol() == Protocol::Http1 && !headers.contains_key(HOST) {
             headers.insert(
                 HOST,
                 HeaderValue::try_from(target.authority()).expect("an authority is a header value"),
@@ -221,29 +257,28 @@ impl Subscriber {
     }
 
     async fn read(&mut self, mut stream: Stream) {
-        let mut chunk = Bytes::new();
+        // A cut may be due on a stream that is and stays quiet.
+        let mut cut = self.take(&[]);
         loop {
-            if let Some(cut) = self.take(&chunk) {
-                self.journey.cuts += 1;
-                match (self.shared.target.protocol(), cut.extent) {
+            if let Some(cut) = cut {
+                self.reader.journey.cuts += 1;
+                match (self.reader.shared.target.protocol(), cut.extent) {
                     // Dropping the body resets its stream.
                     (Protocol::Http2, Extent::Stream) => {}
-                    _ => stream.line.cut(cut.manner),
+                    _ => stream.line().cut(cut.manner),
                 }
                 return;
             }
-            chunk = match stream.body.frame().await {
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-                Some(Err(_)) if stream.line.is_cut() => {
-                    self.journey.cut_along += 1;
+            cut = match stream.read(|chunk| self.take(chunk)).await {
+                Ok(Taken::All) => None,
+                Ok(Taken::Stopped(cut)) => Some(cut),
+                Ok(Taken::Ended) => return self.reader.ended(self.decoder.retry().is_some()),
+                Err(_) if stream.line().is_cut() => {
+                    self.reader.journey.cut_along += 1;
                     return;
                 }
-                Some(Err(_)) => {
-                    self.journey.broken += 1;
-                    return;
-                }
-                None => {
-                    self.journey.ended += 1;
+                Err(_) => {
+                    self.reader.journey.broken += 1;
                     return;
                 }
             };
@@ -252,7 +287,7 @@ impl Subscriber {
 
     /// Takes what has arrived, up to the place of the next cut, and returns that cut when it is reached.
     fn take(&mut self, chunk: &[u8]) -> Option<Cut> {
-        let arrived = self.shared.clock.now();
+        let arrived = self.reader.shared.clock.now();
         let mut rest = chunk;
         loop {
             if self.cutting.is_none() {
@@ -271,18 +306,9 @@ impl Subscriber {
             }
             let mut near = &rest[..reach];
             match self.decoder.decode(&mut near) {
-                Ok(Some(message)) => {
-                    enter(
-                        &mut self.account,
-                        &self.shared,
-                        self.index,
-                        arrived,
-                        &message,
-                    );
-                    self.progress.arrived(self.account.received());
-                }
+                Ok(Some(message)) => self.reader.enter(arrived, &message),
                 Ok(None) => {}
-                Err(_) => self.journey.undecodable += 1,
+                Err(_) => self.reader.journey.undecodable += 1,
             }
             let taken = reach - near.len();
             rest = &rest[taken..];
@@ -298,8 +324,15 @@ impl Subscriber {
         if self.decoder.last_event_id().is_empty() {
             None
         } else {
-            self.cuts.due(self.account.received())
+            self.cuts.due(self.reader.account.received())
         }
+    }
+
+    fn leave(&self, stage: Stage) {
+        if self.reader.progress.stage() == Stage::Open {
+            self.reader.shared.meter.left();
+        }
+        self.reader.progress.leave(stage);
     }
 
     fn announce(&mut self, outcome: Result<(), End>) {
@@ -310,49 +343,117 @@ impl Subscriber {
     }
 }
 
-impl From<ConnectError> for NotOpen {
-    fn from(error: ConnectError) -> Self {
-        Self::Unanswered(chain(&error))
+impl Reader {
+    /// Enters one decoded event in the books and in the measurements.
+    ///
+    /// # Cost
+    /// No allocation, but for the growth of the books.
+    fn enter(&mut self, arrived: Duration, message: &Message<'_>) {
+        let shared = &self.shared;
+        if let Some(asked) = self.asked.take() {
+            shared
+                .meter
+                .began(self.index, arrived.saturating_sub(asked));
+        }
+        let resuming = std::mem::take(&mut self.resuming);
+        if message.event_type() == "gap" {
+            self.account.gap();
+            self.journey.resumes_with_gap += u64::from(resuming);
+            self.progress.arrived(self.account.received());
+            return;
+        }
+        let mut arrival = Arrival {
+            gap: self
+                .before
+                .map(|(before, _)| arrived.saturating_sub(before)),
+            payload: message.data().len(),
+            ..Arrival::default()
+        };
+        let mut due = None;
+        let id = message.last_event_id();
+        match &shared.identity {
+            Identity::Stamped(mark) => match Stamp::find(message.data(), mark) {
+                Some(stamp) => {
+                    due = Some(stamp.due);
+                    if self.account.arrival(stamp.sequence, id) {
+                        arrival.late = Some(arrived.saturating_sub(stamp.due));
+                        shared.meter.fanned_out(stamp.sequence, arrived);
+                    }
+                }
+                None => self.account.foreign(),
+            },
+            Identity::Sighted(sightings) if !id.is_empty() => match sightings.see(id, arrived) {
+                Some(sighting) => {
+                    if self.account.arrival(sighting.sequence, id) {
+                        arrival.late = Some(arrived.saturating_sub(sighting.first));
+                        shared.meter.fanned_out(sighting.sequence, arrived);
+                    }
+                }
+                None => self.account.foreign(),
+            },
+            Identity::Sighted(_) => self.account.foreign(),
+        }
+        arrival.jitter = match (due, self.before, arrival.gap) {
+            (Some(due), Some((_, Some(due_before))), Some(gap)) => {
+                Some(gap.abs_diff(due.saturating_sub(due_before)))
+            }
+            _ => None,
+        };
+        self.before = Some((arrived, due));
+        shared.meter.arrived(self.index, &arrival);
+        if let Some(first) = self.account.first() {
+            self.progress.began(first);
+        }
+        self.progress.arrived(self.account.received());
+    }
+
+    /// The server has ended the stream in good order. One without a single event but with a `retry` was turned away.
+    fn ended(&mut self, told_when: bool) {
+        if self.asked.is_some() && told_when {
+            self.journey.shed += 1;
+        } else {
+            self.journey.ended += 1;
+        }
     }
 }
 
-/// Enters one decoded event in the books.
-fn enter(
-    account: &mut Account,
-    shared: &Shared,
-    index: usize,
-    arrived: Duration,
-    message: &Message<'_>,
-) {
-    if message.event_type() == "gap" {
-        account.gap();
-        return;
-    }
-    match Stamp::parse(message.data()).filter(|stamp| stamp.run == shared.run) {
-        Some(stamp) => {
-            if account.arrival(stamp.sequence, message.last_event_id()) {
-                let late = arrived.saturating_sub(stamp.due);
-                shared
-                    .latency
-                    .of(index)
-                    .lock()
-                    .expect("recording does not panic")
-                    .record(late);
-            }
+impl Books {
+    /// Closes them. `events` were published; `whole` says that all of them are owed, and otherwise those from the first
+    /// that arrived.
+    pub(crate) fn close(self, events: u64, whole: bool) -> SubscriberReport {
+        let start = match self.account.first() {
+            _ if whole => 0,
+            Some(first) => first,
+            None => events,
+        };
+        let tally: Tally = self.account.tally_of(start.min(events)..events);
+        SubscriberReport {
+            index: self.index,
+            tally,
+            journey: self.journey,
+            end: self.end,
         }
-        None => account.foreign(),
+    }
+}
+
+impl From<NotOpened> for NotOpen {
+    fn from(reason: NotOpened) -> Self {
+        match reason {
+            NotOpened::Unanswered(reason) => Self::Unanswered(reason),
+            NotOpened::CutAlong => Self::CutAlong,
+        }
     }
 }
 
 /// WHATWG HTML, section 9.2.3: what makes a response an event stream, and what ends the source for good.
-fn check(response: &Response<Incoming>) -> Result<(), NotOpen> {
-    match response.status() {
+fn check(head: &Head) -> Result<(), NotOpen> {
+    match head.status {
         StatusCode::OK => {}
         StatusCode::NO_CONTENT => return Err(NotOpen::Final(End::NoContent)),
         status => return Err(NotOpen::Final(End::Refused(status))),
     }
-    let kind = response
-        .headers()
+    let kind = head
+        .headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .unwrap_or("no content type");

@@ -190,3 +190,15 @@ fn random_faults_add_up() {
         );
     }
 }
+
+#[test]
+fn who_came_late_is_owed_the_rest_only() {
+    let mut account = Account::new(1_000_000);
+    for sequence in [40, 41, 43] {
+        account.arrival(sequence, &sequence.to_string());
+    }
+    assert_eq!(account.first(), Some(40));
+    let tally = account.tally_of(40..45);
+    assert_eq!((tally.expected, tally.received, tally.lost), (5, 3, 2));
+    assert_eq!(tally.missing, [42..43, 44..45]);
+}

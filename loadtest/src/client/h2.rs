@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use hyper::body::Body;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::transport::Transport;
 
 /// Chromium's receive windows. They are large for a reason of ours too: the `h2` crate takes many small unread frames
 /// for an attack and ends the connection (`too_many_data_frames`), after 134 of them with the RFC's 64 KiB window.
@@ -29,9 +30,10 @@ impl Allowed {
 }
 
 /// Starts HTTP/2 on a connected socket.
-pub(super) async fn handshake<T, B>(socket: T) -> Result<(SendRequest<B>, Allowed), hyper::Error>
+pub(super) async fn handshake<B>(
+    socket: Transport,
+) -> Result<(SendRequest<B>, Allowed), hyper::Error>
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Unpin
         + Send

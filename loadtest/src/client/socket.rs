@@ -1,8 +1,9 @@
-//! A TCP socket that can be cut from outside, whichever protocol and encryption sit on top of it.
+//! A TCP socket that can be cut from outside, whichever protocol and encryption sit on top of it, and that
+//! counts what crosses it.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -17,7 +18,7 @@ const RESET: u8 = 2;
 
 /// The socket, as the protocol above sees it.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     line: Arc<Line>,
 }
@@ -30,23 +31,77 @@ pub(super) struct Socket {
 pub(crate) struct Line {
     state: AtomicU8,
     reader: Mutex<Option<Waker>>,
+    traffic: Arc<Traffic>,
+}
+
+/// What has crossed all sockets of a connector. Cells apart, so that cores do not fight for one.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    cells: Vec<Arc<Traffic>>,
+    next: AtomicUsize,
+}
+
+/// Bytes, TLS and all, on a cache line of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Wire {
+    pub(super) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            cells: (0..cores * 4).map(|_| Arc::default()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// A line whose traffic is counted here.
+    pub(super) fn line(&self) -> Arc<Line> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.cells.len();
+        Arc::new(Line {
+            traffic: Arc::clone(&self.cells[index]),
+            ..Line::default()
+        })
+    }
+
+    /// Bytes that have arrived.
+    pub(crate) fn read(&self) -> u64 {
+        self.cells
+            .iter()
+            .map(|cell| cell.read.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Bytes that have been sent.
+    pub(crate) fn written(&self) -> u64 {
+        self.cells
+            .iter()
+            .map(|cell| cell.written.load(Ordering::Relaxed))
+            .sum()
+    }
 }
 
 impl Line {
     /// Cuts the socket: whatever touches it next sees it broken and lets go of it, which closes it.
     pub(crate) fn cut(&self, manner: Manner) {
-        let state = match manner {
+        self.enter(match manner {
             Manner::Close => CLOSED,
             Manner::Reset => RESET,
-        };
-        self.state.store(state, Ordering::Release);
-        if let Some(reader) = self.reader().take() {
-            reader.wake();
-        }
+        });
     }
 
     pub(crate) fn is_cut(&self) -> bool {
         self.state.load(Ordering::Acquire) != WHOLE
+    }
+
+    fn enter(&self, state: u8) {
+        self.state.store(state, Ordering::Release);
+        if let Some(reader) = self.reader().take() {
+            reader.wake();
+        }
     }
 
     fn check(&self) -> io::Result<()> {
@@ -70,11 +125,24 @@ impl Line {
             .lock()
             .expect("nothing panics while a waker is exchanged")
     }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = polled {
+            self.traffic
+                .written
+                .fetch_add(count as u64, Ordering::Relaxed);
+        }
+        polled
+    }
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, line: Arc<Line>) -> Self {
         Self { stream, line }
+    }
+
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
     }
 }
 
@@ -94,11 +162,18 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.line.check()?;
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_pending() {
             self.line.park(context.waker());
             // A cut between the first check and the parking has found nobody to wake.
             self.line.check()?;
+        } else {
+            let count = buffer.filled().len() - before;
+            self.line
+                .traffic
+                .read
+                .fetch_add(count as u64, Ordering::Relaxed);
         }
         polled
     }
@@ -111,7 +186,8 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.line.check()?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.line.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -120,7 +196,8 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.line.check()?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.line.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

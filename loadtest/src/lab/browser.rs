@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::LabError;
 use super::queue::{Place, Queue, Ticket};
-use crate::client::{Connection, Connector};
+use crate::client::{Connection, Connector, Dialling};
 use crate::cut::Manner;
 use crate::target::{Protocol, Target};
 
@@ -228,7 +228,7 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection<Empty<Bytes>>, LabError> {
-        let resolve = || Connector::resolve(self.target.clone(), self.most_streams.min(1_024));
+        let resolve = || Connector::resolve(self.target.clone(), Dialling::default());
         let connector = self.connector.get_or_try_init(resolve).await?;
         let connection = connector.connect().await?;
         self.opened.fetch_add(1, Relaxed);

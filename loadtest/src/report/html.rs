@@ -5,6 +5,8 @@
 
 mod chart;
 mod page;
+mod run;
 
 pub use chart::{Axis, Bars, Chart, Scale, Series, Shape};
 pub use page::Page;
+pub(super) use run::RunPage;

@@ -23,6 +23,10 @@ pub struct SubscriberReport {
 /// How often a subscriber's stream broke, and how it came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Journey {
+    /// Streams that were answered with 200 and an event stream.
+    pub opened: u64,
+    /// Streams that the server ended before any event, in good order and with a `retry`: "come back later".
+    pub shed: u64,
     /// Streams that it cut itself.
     pub cuts: u64,
     /// Streams that went down with the HTTP/2 connection that a neighbour cut.
@@ -33,6 +37,10 @@ pub struct Journey {
     pub broken: u64,
     /// Attempts to come back that got no answer.
     pub unanswered: u64,
+    /// Streams asked for with a `Last-Event-ID`.
+    pub resumes_tried: u64,
+    /// Resumes whose first event was a `gap`.
+    pub resumes_with_gap: u64,
     /// Streams opened with a `Last-Event-ID` and answered with 200.
     pub resumes: u64,
     /// Streams whose head told the position from which they go on.
@@ -57,14 +65,26 @@ pub enum End {
     Unreachable(String),
 }
 
+impl SubscriberReport {
+    /// Whether it ever had a stream.
+    #[must_use]
+    pub fn was_open(&self) -> bool {
+        self.journey.opened > 0
+    }
+}
+
 impl Journey {
     /// Adds another subscriber's travels.
     pub fn add(&mut self, other: &Self) {
+        self.opened += other.opened;
+        self.shed += other.shed;
         self.cuts += other.cuts;
         self.cut_along += other.cut_along;
         self.ended += other.ended;
         self.broken += other.broken;
         self.unanswered += other.unanswered;
+        self.resumes_tried += other.resumes_tried;
+        self.resumes_with_gap += other.resumes_with_gap;
         self.resumes += other.resumes;
         self.positions += other.positions;
         self.undecodable += other.undecodable;

@@ -60,6 +60,7 @@ async fn an_end_with_a_retry_line_is_obeyed_and_resumed() {
             reconnect: Reconnect {
                 default,
                 forced: None,
+                ..Reconnect::default()
             },
             ..plan(&served, 4, 200)
         };

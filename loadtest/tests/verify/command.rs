@@ -72,7 +72,7 @@ async fn one_when_something_was_lost() {
             json["schema"].as_u64(),
             json["totals"]["duplicated"].as_u64()
         ),
-        (Some(1), Some(2)),
+        (Some(2), Some(2)),
         "{json}"
     );
     assert_eq!(json["faulty"].as_array().unwrap().len(), 2);

@@ -25,6 +25,7 @@ fn plan(served: &Served, subscribers: usize, events: u64) -> Plan {
         reconnect: Reconnect {
             default: Duration::from_millis(5),
             forced: None,
+            ..Reconnect::default()
         },
         settle: Duration::from_millis(200),
         patience: Duration::from_secs(1),

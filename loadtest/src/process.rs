@@ -1,0 +1,149 @@
+//! What a process of this machine costs, by Linux' `/proc`.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use thiserror::Error;
+
+/// Files that a process has open besides its connections: standard streams, epoll, reports.
+const BESIDES: u64 = 64;
+
+/// A process, by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    folder: String,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time of all its threads, in user and in kernel mode. The kernel counts in hundredths of a second.
+    pub cpu: Duration,
+    /// Resident memory, in bytes.
+    pub resident: u64,
+}
+
+/// More connections are wanted than files may be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{connections} connections need {needed} open files, and this process may have {limit}; raise the hard limit (ulimit -Hn {needed}), or open fewer"
+)]
+pub struct TooFewFiles {
+    /// Connections wanted.
+    pub connections: u64,
+    /// Files that they need, and the process besides.
+    pub needed: u64,
+    /// The hard limit.
+    pub limit: u64,
+}
+
+impl Process {
+    /// The process with this number.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        Self {
+            folder: format!("/proc/{pid}"),
+        }
+    }
+
+    /// This process.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            folder: "/proc/self".to_owned(),
+        }
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Errors
+    /// When there is no such process, or no `/proc`.
+    pub fn usage(&self) -> io::Result<Usage> {
+        let stat = std::fs::read_to_string(format!("{}/stat", self.folder))?;
+        let memory = std::fs::read_to_string(format!("{}/statm", self.folder))?;
+        let unreadable =
+            || io::Error::new(io::ErrorKind::InvalidData, "/proc is not as Linux has it");
+        let cpu = cpu_ticks(&stat).ok_or_else(unreadable)? as f64
+            / rustix::param::clock_ticks_per_second() as f64;
+        let pages: u64 = memory
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse().ok())
+            .ok_or_else(unreadable)?;
+        Ok(Usage {
+            cpu: Duration::from_secs_f64(cpu),
+            resident: pages * rustix::param::page_size() as u64,
+        })
+    }
+}
+
+/// Raises the soft limit of open files as far as `connections` need it.
+///
+/// # Errors
+/// [`TooFewFiles`] when the hard limit is lower than that.
+pub fn allow_files(connections: u64) -> Result<(), TooFewFiles> {
+    let needed = connections.saturating_add(BESIDES);
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    if let Some(hard) = limit.maximum.filter(|&hard| hard < needed) {
+        return Err(TooFewFiles {
+            connections,
+            needed,
+            limit: hard,
+        });
+    }
+    limit.current = limit.maximum.or(Some(needed));
+    // What is refused here shows itself as a connection that cannot be opened, with its own advice.
+    let _ = setrlimit(Resource::Nofile, limit);
+    Ok(())
+}
+
+/// Fields 14 and 15 of `/proc/pid/stat`, counted from behind the name, which may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(ticks()? + ticks()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_seen_as_processor_time_and_memory() {
+        let process = Process::own();
+        let before = process.usage().unwrap();
+        let mut room = Vec::new();
+        while process.usage().unwrap().cpu <= before.cpu {
+            room.extend_from_slice(&[1u8; 1 << 20]);
+        }
+        assert!(process.usage().unwrap().resident > before.resident);
+    }
+
+    #[test]
+    fn a_name_may_hold_spaces_and_brackets() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 1 0 0 0 30 12 0 0 20 0 1 0";
+        assert_eq!(cpu_ticks(stat), Some(42));
+    }
+
+    #[test]
+    fn nobody_has_no_usage() {
+        assert!(Process::of(u32::MAX).usage().is_err());
+    }
+
+    #[test]
+    fn more_files_than_allowed_is_told_with_numbers() {
+        let error = allow_files(u64::MAX - BESIDES - 1);
+        if let Err(error) = error {
+            let text = error.to_string();
+            assert!(
+                text.contains(&error.limit.to_string()) && text.contains("ulimit"),
+                "{text}"
+            );
+        }
+        assert_eq!(allow_files(1), Ok(()));
+    }
+}
