@@ -1,72 +1,147 @@
 //! The command line: option names where users of oha and wrk expect them.
 
 pub(crate) mod lab;
+mod value;
 
-use std::num::NonZeroU32;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
-use wellspring_load::cut::{Cuts, Probability};
-use wellspring_load::publisher::{EventsPerSecond, Mode, Publication, Rate};
-use wellspring_load::run::Plan;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use wellspring_load::Dialling;
+use wellspring_load::cut::Cuts;
+use wellspring_load::process::Process;
+use wellspring_load::publisher::{EventsPerSecond, Mode, Publication, Rate, Template};
+use wellspring_load::report::Expectation;
+use wellspring_load::run::{Plan, Storm};
 use wellspring_load::subscriber::Reconnect;
 use wellspring_load::target::{Protocol, Target, TargetError, Trust};
+
+/// Events that a run has room for when only its time is bounded.
+const UNCOUNTED: u64 = 10_000_000;
+
+/// How long a storm is watched.
+const STORM: Duration = Duration::from_secs(60);
 
 /// Holds many event streams open and says whether each subscriber got every event, once, in order, and how late.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, disable_help_flag = true)]
 pub(crate) struct Arguments {
-    /// The stream to subscribe to; events are POSTed to the same URL
-    url: String,
+    /// The stream to subscribe to; events are POSTed to the same URL. Several are measured one after another
+    #[arg(value_name = "URL", required = true)]
+    urls: Vec<String>,
 
     /// Connections
-    #[arg(short, long, default_value = "50", value_name = "N", value_parser = amount, help_heading = "Load")]
+    #[arg(short, long, default_value = "50", value_name = "N", value_parser = value::amount, help_heading = "Load")]
     connections: u64,
 
     /// Streams per connection (HTTP/2)
-    #[arg(short, long, default_value = "1", value_name = "N", value_parser = amount, help_heading = "Load")]
+    #[arg(short, long, default_value = "1", value_name = "N", value_parser = value::amount, help_heading = "Load")]
     streams: u64,
 
-    /// Events to publish; k and m stand for thousand and million
-    #[arg(short = 'n', long, default_value = "1k", value_name = "N", value_parser = amount, help_heading = "Load")]
-    events: u64,
+    /// Events to publish; k and m stand for thousand and million [default: 1k, or as many as -z allows]
+    #[arg(short = 'n', long, value_name = "N", value_parser = value::amount, help_heading = "Load")]
+    events: Option<u64>,
+
+    /// Publish for so long, like 30s or 2m
+    #[arg(short = 'z', long, value_name = "TIME", value_parser = value::duration, help_heading = "Load")]
+    duration: Option<Duration>,
 
     /// Events per second, whatever the server does [default: as fast as it takes them]
-    #[arg(short = 'q', long, value_name = "RATE", allow_negative_numbers = true, value_parser = rate, help_heading = "Load")]
+    #[arg(short = 'q', long, value_name = "RATE", allow_negative_numbers = true, value_parser = value::rate, help_heading = "Load")]
     rate: Option<EventsPerSecond>,
 
+    /// Random times between events instead of even ones, with the rate as their average
+    #[arg(long, requires = "rate", help_heading = "Load")]
+    poisson: bool,
+
     /// Bytes of data per event, at least
-    #[arg(long, default_value = "100", value_name = "BYTES", value_parser = amount, help_heading = "Load")]
+    #[arg(long, default_value = "100", value_name = "BYTES", value_parser = value::amount, help_heading = "Load")]
     size: u64,
 
+    /// A header field of every request
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = value::header, help_heading = "Load")]
+    headers: Vec<(HeaderName, HeaderValue)>,
+
     /// One POST per event instead of one stream of NDJSON
-    #[arg(long, help_heading = "Load")]
+    #[arg(long, conflicts_with_all = ["body", "no_publish"], help_heading = "Publisher")]
     post_each: bool,
 
+    /// Publish to this URL instead of the first
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "no_publish",
+        help_heading = "Publisher"
+    )]
+    publish_to: Option<String>,
+
+    /// One request per event with this body, in which {data} is the event's data
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        conflicts_with = "no_publish",
+        help_heading = "Publisher"
+    )]
+    body: Option<Template>,
+
+    /// The method of the requests with --body
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "POST",
+        requires = "body",
+        help_heading = "Publisher"
+    )]
+    method: Method,
+
+    /// Publish nothing: somebody else does. Events are told apart by their ids
+    #[arg(long, help_heading = "Publisher")]
+    no_publish: bool,
+
     /// Cut every subscriber off at random: so many times (5), or after so many of its events (0.5%)
-    #[arg(long, value_name = "TIMES|PERCENT%", value_parser = cuts, help_heading = "Breaks")]
+    #[arg(long, value_name = "TIMES|PERCENT%", value_parser = value::cuts, help_heading = "Breaks")]
     cuts: Option<Cuts>,
+
+    /// Cut everybody at once, so long after the first event, and watch them come back
+    #[arg(long, value_name = "TIME", value_parser = value::duration, help_heading = "Breaks")]
+    storm: Option<Duration>,
 
     /// Come back after so many milliseconds [default: the stream's own retry, or 3000]
     #[arg(long, value_name = "MS", help_heading = "Breaks")]
     retry: Option<u32>,
 
-    /// Repeat the cuts of an earlier run [default: random]
+    /// ... and up to so many more, at random [default: 0, as browsers]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value = "0",
+        hide_default_value = true,
+        help_heading = "Breaks"
+    )]
+    jitter: u32,
+
+    /// Repeat the cuts and the times of an earlier run [default: random]
     #[arg(long, help_heading = "Breaks")]
     seed: Option<u64>,
 
     /// HTTP/1.1 (the default for http:)
-    #[arg(long = "http1.1", visible_alias = "http1", conflicts_with_all = ["http2", "h2c"], help_heading = "Protocol")]
+    #[arg(long = "http1.1", visible_alias = "http1", help_heading = "Protocol")]
     http1: bool,
 
     /// HTTP/2 (the default for https:); with http: the same as --h2c
-    #[arg(long, conflicts_with = "h2c", help_heading = "Protocol")]
+    #[arg(long, help_heading = "Protocol")]
     http2: bool,
 
     /// HTTP/2 without TLS, with prior knowledge
     #[arg(long, help_heading = "Protocol")]
     h2c: bool,
+
+    /// Measure each URL over each protocol that browsers would use for it, and print the runs side by side
+    #[arg(long, help_heading = "Protocol")]
+    compare: bool,
 
     /// Believe any certificate
     #[arg(long, conflicts_with = "cacert", help_heading = "Protocol")]
@@ -75,6 +150,35 @@ pub(crate) struct Arguments {
     /// Believe certificates signed by an authority in this PEM file
     #[arg(long, value_name = "FILE", help_heading = "Protocol")]
     cacert: Option<PathBuf>,
+
+    /// Connect from these addresses of this machine, in turns
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        help_heading = "Connections"
+    )]
+    source_address: Vec<IpAddr>,
+
+    /// Open at most so many connections per second
+    #[arg(long, value_name = "RATE", value_parser = value::rate, help_heading = "Connections")]
+    connect_rate: Option<EventsPerSecond>,
+
+    /// Let so many connections be in the making at any time
+    #[arg(long, value_name = "N", default_value = "512", value_parser = value::amount, help_heading = "Connections")]
+    connecting: u64,
+
+    /// How long streams may take to open; later ones are reported as never answered
+    #[arg(short, long, value_name = "TIME", default_value = "30s", value_parser = value::duration, help_heading = "Connections")]
+    timeout: Duration,
+
+    /// The server's process on this machine: reports its processor time and memory
+    #[arg(long, value_name = "PID", help_heading = "Output")]
+    pid: Option<u32>,
+
+    /// End with status 1 unless this holds, like 'p99<50ms'; may be given several times
+    #[arg(long = "assert", value_name = "EXPECTATION", help_heading = "Output")]
+    pub(crate) expectations: Vec<Expectation>,
 
     /// How to print the report
     #[arg(
@@ -86,6 +190,22 @@ pub(crate) struct Arguments {
     )]
     pub(crate) output_format: Format,
 
+    /// Print the report to this file
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Write the report as one HTML page with plots, too
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Write the latency's distribution for HdrHistogram's plotters, too
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) hgrm: Option<PathBuf>,
+
+    /// A line each second instead of the live view
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_tui: bool,
+
     /// Print help
     #[arg(long, short, action = ArgAction::Help, help_heading = "Output")]
     help: Option<bool>,
@@ -96,18 +216,24 @@ pub(crate) struct Arguments {
 pub(crate) enum Format {
     Text,
     Json,
+    Csv,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  wellspring-load -c 1000 -n 1k -q 200 http://127.0.0.1:8080/topics/t
+  wellspring-load -c 1000 -z 10s -q 200 http://127.0.0.1:8080/topics/t
   wellspring-load -c 10 -s 100 --cuts 5 --retry 50 --cacert certs/ca.pem https://localhost:8443/topics/t
-  wellspring-load -c 6 --http1.1 --insecure --output-format json https://localhost:8443/topics/t
+  wellspring-load --compare --insecure http://localhost:8080/topics/t https://localhost:8443/topics/t
+  wellspring-load -c 500 -z 20s -q 10 --storm 5s --jitter 2000 --html storm.html http://localhost:8080/topics/t
+  wellspring-load -c 10 -z 30s --no-publish -H 'Authorization: Bearer abc' https://example.org/events --insecure
+  wellspring-load -n 1k -q 100 --publish-to http://localhost:9000/pub --body 'topic=t&data={data}' http://localhost:9000/sub
+  wellspring-load -c 100 -z 10s -q 50 --assert 'p99<50ms' --output-format json -o load.json http://localhost:8080/topics/t
   wellspring-load lab --help    (six connections against one: an experiment of its own)
 
 Exit status:
-  0  every subscriber got every event, once and in order
-  1  something was lost, doubled, out of order, announced as a gap, or had no id of its own
+  0  every subscriber got every event, once and in order, and every expectation held
+  1  something was lost, doubled, out of order, announced as a gap, or had no id of its own; a stream was refused or
+     never answered; or an expectation did not hold
   2  bad use, or the run could not be made";
 
 /// Why the arguments make no plan.
@@ -122,93 +248,136 @@ pub(crate) enum UsageError {
 }
 
 impl Arguments {
-    /// The plan that the arguments describe.
-    pub(crate) fn plan(&self) -> Result<Plan, UsageError> {
-        let protocol = match (self.http1, self.http2 || self.h2c) {
-            (true, _) => Some(Protocol::Http1),
-            (_, true) => Some(Protocol::Http2),
-            _ => None,
-        };
-        let trust = match (&self.cacert, self.insecure) {
+    /// The plans that the arguments describe, one for each URL and protocol.
+    pub(crate) fn plans(&self) -> Result<Vec<Plan>, UsageError> {
+        let mut targets = Vec::new();
+        for url in &self.urls {
+            // The scheme says which protocols there are; a wrong URL says so here.
+            let natural = Target::parse(url, None, &self.trust())?;
+            for protocol in self.protocols(&natural)? {
+                targets.push(Target::parse(url, Some(protocol), &self.trust())?);
+            }
+        }
+        let alone = targets.len() == 1;
+        targets
+            .into_iter()
+            .map(|target| self.plan(target, alone))
+            .collect()
+    }
+
+    fn trust(&self) -> Trust {
+        match (&self.cacert, self.insecure) {
             (Some(file), _) => Trust::Authorities(file.clone()),
             (None, true) => Trust::Anybody,
             (None, false) => Trust::Nobody,
-        };
-        let target = Target::parse(&self.url, protocol, &trust)?;
-        if self.h2c && target.is_secure() {
-            return Err(UsageError::SecureH2c);
         }
+    }
+
+    fn protocols(&self, target: &Target) -> Result<Vec<Protocol>, UsageError> {
+        let secure = target.is_secure();
+        let http1 = self.http1 || self.compare;
+        let http2 = self.http2 || (self.h2c && !secure) || (self.compare && secure);
+        let mut protocols = Vec::new();
+        if http1 {
+            protocols.push(Protocol::Http1);
+        }
+        if http2 {
+            protocols.push(Protocol::Http2);
+        }
+        match (protocols.is_empty(), self.h2c) {
+            (true, true) => Err(UsageError::SecureH2c),
+            (true, false) => Ok(vec![target.protocol()]),
+            _ => Ok(protocols),
+        }
+    }
+
+    fn plan(&self, target: Target, alone: bool) -> Result<Plan, UsageError> {
         let size = |number: u64| usize::try_from(number).map_err(|_| UsageError::TooMany);
         let subscribers = self
             .connections
             .checked_mul(self.streams)
             .ok_or(UsageError::TooMany)?;
+        // Beside HTTP/2, HTTP/1.1 has as many subscribers, each on a connection of its own.
+        let spread = !alone && target.protocol() == Protocol::Http1;
         let defaults = Plan::new(target.clone());
         Ok(Plan {
             subscribers: size(subscribers)?,
-            streams_per_connection: size(self.streams)?,
-            events: self.events,
+            streams_per_connection: if spread { 1 } else { size(self.streams)? },
+            events: self.events(),
+            headers: self.headers(),
             cuts: self.cuts.unwrap_or_default(),
             seed: self.seed.unwrap_or(defaults.seed),
+            storm: self.storm.map(|after| Storm {
+                after,
+                watched: STORM,
+            }),
             reconnect: Reconnect {
                 forced: self
                     .retry
                     .map(|milliseconds| Duration::from_millis(milliseconds.into())),
+                jitter: Duration::from_millis(self.jitter.into()),
                 ..Reconnect::default()
             },
-            publication: Publication {
-                rate: self.rate.map_or(Rate::Unlimited, Rate::PerSecond),
-                mode: if self.post_each {
-                    Mode::Each
-                } else {
-                    Mode::Stream
-                },
-                size: size(self.size)?,
-                ..Publication::to(target)
+            dialling: Dialling {
+                at_once: size(self.connecting)?
+                    .try_into()
+                    .map_err(|_| UsageError::TooMany)?,
+                interval: self.connect_rate.map_or(Duration::ZERO, |rate| {
+                    Duration::from_secs_f64(1.0 / rate.get())
+                }),
+                sources: self.source_address.clone(),
             },
+            server: self.pid.map(Process::of),
+            publication: self.publication(target)?,
+            open_within: self.timeout,
             ..defaults
         })
     }
-}
 
-fn amount(text: &str) -> Result<u64, String> {
-    let (digits, factor) = match text.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1_000),
-        None => text
-            .strip_suffix(['m', 'M'])
-            .map_or((text, 1), |digits| (digits, 1_000_000)),
-    };
-    let number = digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .filter(|&number| number > 0);
-    number.ok_or_else(|| "expected a number above zero, like 50 or 10k".to_owned())
-}
+    fn publication(&self, target: Target) -> Result<Publication, UsageError> {
+        let target = match &self.publish_to {
+            Some(url) => Target::parse(url, None, &self.trust())?,
+            None => target,
+        };
+        Ok(Publication {
+            rate: match self.rate {
+                None => Rate::Unlimited,
+                Some(rate) if self.poisson => Rate::Poisson(rate),
+                Some(rate) => Rate::PerSecond(rate),
+            },
+            mode: match &self.body {
+                _ if self.no_publish => Mode::Nothing,
+                Some(template) => Mode::Templates(self.method.clone(), template.clone()),
+                None if self.post_each => Mode::Each,
+                None => Mode::Stream,
+            },
+            size: usize::try_from(self.size).map_err(|_| UsageError::TooMany)?,
+            duration: self.duration,
+            headers: self.headers(),
+            ..Publication::to(target)
+        })
+    }
 
-fn rate(text: &str) -> Result<EventsPerSecond, String> {
-    let rate = text
-        .parse()
-        .map_err(|_| "expected events per second, like 200 or 0.5".to_owned())?;
-    EventsPerSecond::new(rate).map_err(|error| error.to_string())
-}
-
-fn cuts(text: &str) -> Result<Cuts, String> {
-    let expected = || {
-        "expected a number of cuts per subscriber, like 5, or a share of events, like 0.5%"
-            .to_owned()
-    };
-    match text.strip_suffix('%') {
-        Some(percent) => {
-            let percent: f64 = percent.trim().parse().map_err(|_| expected())?;
-            Probability::new(percent / 100.0)
-                .map(Cuts::Chance)
-                .map_err(|_| expected())
+    fn events(&self) -> u64 {
+        const USUALLY: u64 = 1_000;
+        match (self.events, self.duration, self.rate) {
+            (Some(events), ..) => events,
+            (None, Some(duration), Some(rate)) if !self.poisson && !self.no_publish => {
+                let events = (duration.as_secs_f64() * rate.get()).ceil() as u64;
+                NonZeroU64::new(events).map_or(1, NonZeroU64::get)
+            }
+            (None, Some(_), _) => UNCOUNTED,
+            (None, None, _) if self.no_publish => UNCOUNTED,
+            (None, None, _) => USUALLY,
         }
-        None => {
-            Ok(NonZeroU32::new(text.parse().map_err(|_| expected())?)
-                .map_or(Cuts::None, Cuts::Times))
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
         }
+        headers
     }
 }
 
@@ -218,10 +387,16 @@ mod tests {
 
     use super::*;
 
-    fn plan(arguments: &[&str]) -> Result<Plan, String> {
+    fn plans(arguments: &[&str]) -> Result<Vec<Plan>, String> {
         let arguments = ["wellspring-load"].iter().chain(arguments);
         let arguments = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?;
-        arguments.plan().map_err(|error| error.to_string())
+        arguments.plans().map_err(|error| error.to_string())
+    }
+
+    fn plan(arguments: &[&str]) -> Result<Plan, String> {
+        let mut plans = plans(arguments)?;
+        assert_eq!(plans.len(), 1);
+        Ok(plans.remove(0))
     }
 
     #[test]
@@ -263,13 +438,62 @@ mod tests {
     }
 
     #[test]
-    fn cuts_are_a_count_or_a_share() {
-        assert_eq!(cuts("5").unwrap(), Cuts::Times(NonZeroU32::new(5).unwrap()));
+    fn a_rate_and_a_time_are_a_number_of_events() {
+        let url = "http://localhost/";
+        assert_eq!(plan(&["-z", "2s", "-q", "10", url]).unwrap().events, 20);
         assert_eq!(
-            cuts("0.5%").unwrap(),
-            Cuts::Chance(Probability::new(0.005).unwrap())
+            plan(&["-z", "2s", "-q", "10", "-n", "5", url])
+                .unwrap()
+                .events,
+            5
         );
-        assert_eq!(cuts("0").unwrap(), Cuts::None);
+        assert_eq!(plan(&["-z", "2s", url]).unwrap().events, UNCOUNTED);
+        assert_eq!(
+            plan(&["--no-publish", url]).unwrap().publication.mode,
+            Mode::Nothing
+        );
+    }
+
+    #[test]
+    fn a_comparison_has_as_many_subscribers_on_every_protocol() {
+        let (plain, secure) = ("http://localhost/t", "https://localhost/t");
+        let plans = plans(&[
+            "--compare",
+            "-c",
+            "2",
+            "-s",
+            "50",
+            "--insecure",
+            plain,
+            secure,
+        ])
+        .unwrap();
+        let runs: Vec<_> = plans
+            .iter()
+            .map(|plan| {
+                (
+                    plan.target.protocol(),
+                    plan.target.is_secure(),
+                    plan.subscribers,
+                    plan.connections(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            runs,
+            [
+                (Protocol::Http1, false, 100, 100),
+                (Protocol::Http1, true, 100, 100),
+                (Protocol::Http2, true, 100, 2)
+            ]
+        );
+    }
+
+    #[test]
+    fn several_protocols_are_several_runs() {
+        let both = plans(&["--http1.1", "--http2", "--insecure", "https://localhost/"]).unwrap();
+        let protocols: Vec<_> = both.iter().map(|plan| plan.target.protocol()).collect();
+        assert_eq!(protocols, [Protocol::Http1, Protocol::Http2]);
     }
 
     #[test]
@@ -278,18 +502,19 @@ mod tests {
             (&["localhost"][..], "not an absolute URL"),
             (&["https://localhost/"], "--cacert"),
             (&["--h2c", "--insecure", "https://localhost/"], "--http2"),
-            (
-                &["--http1.1", "--http2", "http://localhost/"],
-                "cannot be used with",
-            ),
             (&["-c", "0", "http://localhost/"], "above zero"),
             (&["-n", "many", "http://localhost/"], "above zero"),
             (&["-q", "-3", "http://localhost/"], "not a rate"),
             (&["-q", "0", "http://localhost/"], "not a rate"),
+            (&["-z", "soon", "http://localhost/"], "like 30s"),
+            (&["-H", "nonsense", "http://localhost/"], "header field"),
+            (&["--poisson", "http://localhost/"], "--rate"),
+            (&["--body", "hello", "http://localhost/"], "{data}"),
+            (&["--assert", "p99<50", "http://localhost/"], "p99<50ms"),
             (&["--cuts", "120%", "http://localhost/"], "share of events"),
             (&[], "<URL>"),
         ] {
-            let message = plan(arguments).unwrap_err();
+            let message = plans(arguments).unwrap_err();
             assert!(message.contains(word), "{arguments:?}: {message}");
         }
     }

@@ -90,9 +90,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// TLS failed.
-    #[error(
-        "TLS with {authority} failed: {source}; a certificate of one's own needs --cacert FILE or --insecure"
-    )]
+    #[error("TLS with {authority} failed: {source}{}", tls::advice(source))]
     Tls {
         /// Host and port.
         authority: String,

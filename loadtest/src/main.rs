@@ -1,16 +1,26 @@
 //! `wellspring-load`: puts a server of event streams under load and verifies every delivery.
 
 mod cli;
+mod view;
 
+use std::error::Error;
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use wellspring_load::run::run;
+use wellspring_load::process::allow_files;
+use wellspring_load::report::{Comparison, Report};
+use wellspring_load::run::{Plan, RunError, run_watched};
 
 use cli::{Arguments, Format};
+use view::View;
 
 /// Bad use, or a run that could not be made.
 const UNUSABLE: u8 = 2;
+
+/// Ended by Ctrl-C, as a shell spells it.
+const INTERRUPTED: i32 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -18,35 +28,102 @@ async fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "lab") {
         return cli::lab::main(std::env::args_os().skip(1)).await;
     }
-    let arguments = Arguments::parse();
-    let plan = match arguments.plan() {
-        Ok(plan) => plan,
-        Err(error) => return refuse(&error),
-    };
-    // Told beforehand, so that a run that hangs or is ended by hand can be repeated too.
-    eprintln!(
-        "wellspring-load: {} subscribers over {} connections, {} events, seed {}",
-        plan.subscribers,
-        plan.connections(),
-        plan.events,
-        plan.seed
-    );
-    let report = match run(&plan).await {
-        Ok(report) => report,
-        Err(error) => return refuse(&error),
-    };
-    match arguments.output_format {
-        Format::Text => print!("{report}"),
-        Format::Json => println!("{}", report.to_json()),
-    }
-    if report.is_complete() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    match load(&Arguments::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("wellspring-load: {error}");
+            ExitCode::from(UNUSABLE)
+        }
     }
 }
 
-fn refuse(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("wellspring-load: {error}");
-    ExitCode::from(UNUSABLE)
+/// Makes the runs, prints their reports, and says whether all was as it should be.
+async fn load(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let plans = arguments.plans()?;
+    for plan in &plans {
+        allow_files(plan.connections() as u64)?;
+    }
+    let mut view = View::open(arguments.no_tui);
+    let reports = measure(&plans, &mut view).await;
+    view.close();
+    let reports = reports?;
+    write(arguments, &reports)?;
+    let mut well = true;
+    for report in &reports {
+        well &= report.is_complete();
+        for expectation in &arguments.expectations {
+            if let Err(found) = expectation.check(report) {
+                eprintln!("wellspring-load: {}: {found}", report.transport());
+                well = false;
+            }
+        }
+    }
+    Ok(well)
+}
+
+/// One run after another, until one cannot be made or all are to stop.
+async fn measure(plans: &[Plan], view: &mut View) -> Result<Vec<Report>, RunError> {
+    let mut reports = Vec::new();
+    for plan in plans {
+        // Told beforehand, so that a run that hangs or is ended by hand can be repeated too.
+        view.begin(plan);
+        let stop = view.stop();
+        let stopped = stop.clone();
+        let report = run_watched(plan, stop.wait(), |moment| view.show(moment)).await;
+        match report {
+            Err(RunError::Stopped) if !reports.is_empty() => break,
+            report => reports.push(report?),
+        }
+        if stopped.is_asked() {
+            break;
+        }
+    }
+    Ok(reports)
+}
+
+fn write(arguments: &Arguments, reports: &[Report]) -> Result<(), Box<dyn Error>> {
+    let (text, html) = match reports {
+        [report] => (
+            match arguments.output_format {
+                Format::Text => report.to_string(),
+                Format::Json => report.to_json() + "\n",
+                Format::Csv => report.to_csv(),
+            },
+            arguments.html.as_ref().map(|_| report.to_html()),
+        ),
+        reports => {
+            let comparison = Comparison(reports.to_vec());
+            (
+                match arguments.output_format {
+                    Format::Text => comparison.to_string(),
+                    Format::Json => comparison.to_json() + "\n",
+                    Format::Csv => comparison.to_csv(),
+                },
+                arguments.html.as_ref().map(|_| comparison.to_html()),
+            )
+        }
+    };
+    if let (Some(file), Some(html)) = (&arguments.html, html) {
+        save(file, &html)?;
+    }
+    if let Some(file) = &arguments.hgrm {
+        let mut all = wellspring_load::latency::Latency::new();
+        for report in reports {
+            all.merge(&report.latency);
+        }
+        save(file, &all.to_hgrm())?;
+    }
+    match &arguments.output {
+        Some(file) => save(file, &text)?,
+        None => {
+            // Whoever reads may have read enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn save(file: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))
 }

@@ -72,6 +72,22 @@ pub(crate) fn is_protocol_refusal(error: &io::Error) -> bool {
         == Some(&alert)
 }
 
+/// What to do about a handshake that failed.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    let source = error
+        .get_ref()
+        .and_then(|source| source.downcast_ref::<rustls::Error>());
+    match source {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "; does this port speak TLS at all? if not, the URL begins with http:"
+        }
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "; a certificate of one's own needs --cacert FILE or --insecure"
+        }
+        _ => "",
+    }
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

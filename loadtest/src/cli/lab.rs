@@ -9,8 +9,6 @@ use clap::{Parser, ValueEnum};
 use wellspring_load::lab::{Plan, Profile, Server, Site, run};
 use wellspring_load::target::Trust;
 
-use super::Format;
-
 /// What do six connections of HTTP/1.1 cost a browser, and what does HTTP/2 give back?
 ///
 /// Modelled browsers open tabs, each with an EventSource, on a real server: the `wellspring` program, started here, or
@@ -66,6 +64,12 @@ pub(crate) struct Arguments {
     /// Write the report as JSON to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -96,13 +96,29 @@ impl fmt::Display for End {
         match self {
             Self::RunOver => formatter.write_str("run over"),
             Self::NoContent => formatter.write_str("told by 204 never to come back"),
-            Self::Refused(status) => write!(formatter, "refused with {status}"),
+            Self::Refused(status) => {
+                write!(formatter, "refused with {status}{}", advice(*status))
+            }
             Self::NotEventStream(kind) => write!(
                 formatter,
-                "answered with {kind}, not with text/event-stream"
+                "answered with {kind}, not with text/event-stream; is this the stream's URL?"
             ),
             Self::Unreachable(reason) => formatter.write_str(reason),
         }
+    }
+}
+
+/// What to do about a status that its name alone does not explain.
+fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "; say who you are with -H 'Authorization: ...'"
+        }
+        StatusCode::NOT_FOUND => "; is this the stream's URL?",
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            "; the server is at a limit of its own: use fewer connections, or raise it"
+        }
+        _ => "",
     }
 }
 

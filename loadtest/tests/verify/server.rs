@@ -260,6 +260,11 @@ async fn answer(
 }
 
 impl Topic {
+    /// How many events it has.
+    pub(crate) fn length(&self) -> usize {
+        *self.length.borrow()
+    }
+
     async fn publish(&self, request: Request<Incoming>) -> Response<Fed> {
         self.seen.lock().unwrap().publishing_requests += 1;
         if matches!(self.fault, Fault::RefusesPublishing) {
