@@ -220,7 +220,7 @@ mod tests {
             "777 events/s",
             "p99 2.50 ms",
             "up to 2.50 ms",
-            "▅",
+            "▆██",
         ] {
             assert!(screen.contains(text), "{text} is missing in\n{screen}");
         }
