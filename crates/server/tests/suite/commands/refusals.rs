@@ -32,7 +32,7 @@ fn nobody_is_there() {
 fn the_certificate_is_nobodys() {
     let server = server();
     let line = format!(
-        "certificate of {} is not trusted: its authority is unknown; give its CA with --cacert FILE",
+        "certificate of {} is not trusted: its authority is unknown; give its CA with --cacert FILE (for an upstream: --upstream-cacert FILE)",
         server.https().trim_start_matches("https://")
     );
     assert_fails(
