@@ -3,7 +3,6 @@
 use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,7 +13,9 @@ use memchr::memmem;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::oneshot;
-use wellspring::EventBody;
+use wellspring::{End, EventBody, Outcome};
+
+use crate::ledger::Ledger;
 
 /// The body of every response: an event stream, or bytes.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct AnswerBody {
     events: EventBody,
     /// What ends the stream before its source does. Boxed: few streams have it.
     before: Option<Box<Before>>,
+    /// Where what was delivered is entered in the end.
+    ledger: Option<Arc<Ledger>>,
 }
 
 #[derive(Debug, Default)]
@@ -32,10 +35,10 @@ struct Before {
     quota: Option<Quota>,
 }
 
-/// How many events a stream may still deliver. Clones share the count.
-#[derive(Debug, Clone)]
+/// How many events a stream may still deliver.
+#[derive(Debug)]
 pub(crate) struct Quota {
-    left: Arc<AtomicU64>,
+    left: u64,
     limit: NonZeroU64,
 }
 
@@ -59,6 +62,12 @@ impl AnswerBody {
         self
     }
 
+    /// The same stream, entered in the ledger when it is over.
+    pub(crate) fn settled_with(mut self, ledger: Arc<Ledger>) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
     /// The same stream, which ends when the quota is used up.
     pub(crate) fn within(mut self, quota: Quota) -> Self {
         self.before.get_or_insert_default().quota = Some(quota);
@@ -69,24 +78,24 @@ impl AnswerBody {
 impl Quota {
     pub(crate) fn new(limit: NonZeroU64) -> Self {
         Self {
-            left: Arc::new(AtomicU64::new(limit.get())),
+            left: limit.get(),
             limit,
         }
     }
 
     /// How many events were delivered, if that is all of them.
     pub(crate) fn used_up(&self) -> Option<u64> {
-        (self.left.load(Relaxed) == 0).then_some(self.limit.get())
+        (self.left == 0).then_some(self.limit.get())
     }
 
     /// As much of a frame as may still be delivered. A frame holds whole events, and an event ends at its blank line:
     /// the only one, since heartbeats have none and empty lines of data are `data:` lines.
-    fn take(&self, frame: Bytes) -> Bytes {
-        let left = usize::try_from(self.left.load(Relaxed)).unwrap_or(usize::MAX);
+    fn take(&mut self, frame: Bytes) -> Bytes {
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let (events, end) = memmem::find_iter(&frame, b"\n\n")
             .take(left)
             .fold((0, 0), |(events, _), at| (events + 1, at + 2));
-        self.left.fetch_sub(events, Relaxed);
+        self.left -= events;
         if self.used_up().is_some() {
             frame.slice(..end)
         } else {
@@ -100,6 +109,15 @@ impl From<EventBody> for AnswerBody {
         Self {
             events,
             before: None,
+            ledger: None,
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Some(ledger) = self.ledger.take() {
+            ledger.settle(self.events.delivered());
         }
     }
 }
@@ -112,7 +130,11 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let Self { events, before } = &mut *self;
+        let Self {
+            events,
+            before,
+            ledger,
+        } = &mut *self;
         let mut quota = None;
         if let Some(before) = before {
             if let Some(cut) = &mut before.cut
@@ -123,7 +145,7 @@ impl Body for AnswerBody {
                     return Poll::Ready(Some(Err(Cut::Playground)));
                 }
             }
-            quota = before.quota.as_ref();
+            quota = before.quota.as_mut();
         }
         let polled = Pin::new(&mut *events).poll_frame(cx).map_err(Cut::Broken);
         let (Some(quota), Poll::Ready(Some(Ok(frame)))) = (quota, &polled) else {
@@ -133,8 +155,14 @@ impl Body for AnswerBody {
             return polled;
         };
         let frame = quota.take(frame);
-        if quota.used_up().is_some() {
-            // The reader goes now, as with every other end.
+        if let Some(limit) = quota.used_up() {
+            // The reader goes now, as with every other end; of what it handed out, this much is delivered.
+            let mut delivered = events.delivered();
+            delivered.events = limit;
+            delivered.outcome = Outcome::Ended(End::Complete);
+            if let Some(ledger) = ledger.take() {
+                ledger.settle(delivered);
+            }
             *events = EventBody::full("");
         }
         Poll::Ready(Some(Ok(Frame::data(frame))))

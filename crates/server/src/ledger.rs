@@ -1,7 +1,7 @@
 //! What one connection did, told in one log line when it is over.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wellspring::{Delivered, Outcome};
@@ -12,20 +12,53 @@ use wellspring_front::{Connection, Ended};
 #[derive(Debug)]
 pub(crate) struct Ledger {
     connection: Arc<Connection>,
-    /// Each name once. Room for exactly these: most connections have one, and hold it for hours.
-    topics: Mutex<Vec<Box<str>>>,
+    topics: Mutex<Names>,
     events: AtomicU64,
     bytes: AtomicU64,
     streams: AtomicU64,
     /// Streams that the client left before their end.
     left: AtomicU64,
-    end: OnceLock<(String, Duration)>,
+    end: OnceLock<Box<(String, Duration)>>,
+}
+
+/// What a connection read, each name once. The first is held without a list: most connections have one, for hours.
+#[derive(Debug, Default)]
+struct Names {
+    first: Option<Arc<str>>,
+    further: Vec<Arc<str>>,
+}
+
+impl Names {
+    /// How many names a line lists.
+    const LISTED: usize = 8;
+
+    fn add(&mut self, name: Arc<str>) {
+        match &self.first {
+            None => self.first = Some(name),
+            Some(first) if *first == name || self.further.contains(&name) => {}
+            // As many as are listed, and so one more in all, to know that there were more.
+            Some(_) if self.further.len() == Self::LISTED => {}
+            Some(_) => self.further.push(name),
+        }
+    }
+
+    fn listed(&self) -> String {
+        let mut names: Vec<&str> = self
+            .first
+            .iter()
+            .chain(&self.further)
+            .map(|name| &**name)
+            .collect();
+        names.sort_unstable();
+        if names.len() > Self::LISTED {
+            names.truncate(Self::LISTED);
+            names.push("...");
+        }
+        names.join(" ")
+    }
 }
 
 impl Ledger {
-    /// How many names a line lists.
-    const NAMES: usize = 8;
-
     pub(crate) fn open(connection: Arc<Connection>) -> Arc<Self> {
         Arc::new(Self {
             connection,
@@ -39,18 +72,11 @@ impl Ledger {
     }
 
     /// A stream of these topics (or of a run) begins.
-    pub(crate) fn begin<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn begin(&self, names: impl IntoIterator<Item = Arc<str>>) {
         self.streams.fetch_add(1, Relaxed);
-        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut topics = self.topics();
         for name in names {
-            // One more than is listed, to know that there were more.
-            if topics.len() > Self::NAMES {
-                break;
-            }
-            if !topics.iter().any(|known| **known == *name) {
-                topics.reserve_exact(1);
-                topics.push(name.into());
-            }
+            topics.add(name);
         }
     }
 
@@ -65,25 +91,18 @@ impl Ledger {
 
     /// The connection is over.
     pub(crate) fn close(&self, end: &Ended) {
-        let _ = self.end.set((end.reason.to_string(), end.lasted));
+        let _ = self.end.set(Box::new((end.reason.to_string(), end.lasted)));
     }
 
-    fn names(&self) -> String {
-        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<&str> = topics.iter().map(|name| &**name).collect();
-        names.sort_unstable();
-        if names.len() > Self::NAMES {
-            names.truncate(Self::NAMES);
-            names.push("...");
-        }
-        names.join(" ")
+    fn topics(&self) -> MutexGuard<'_, Names> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         let connection = &self.connection;
-        let (reason, lasted) = match self.end.get() {
+        let (reason, lasted) = match self.end.get().map(|end| &**end) {
             Some((reason, lasted)) => (reason.as_str(), *lasted),
             None => ("cut", connection.accepted.elapsed()),
         };
@@ -95,7 +114,7 @@ impl Drop for Ledger {
             requests = connection.requests(),
             streams = self.streams.load(Relaxed),
             left = self.left.load(Relaxed),
-            topics = self.names(),
+            topics = self.topics().listed(),
             events = self.events.load(Relaxed),
             event_bytes = self.bytes.load(Relaxed),
             bytes_in = connection.bytes_read(),

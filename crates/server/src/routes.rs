@@ -171,7 +171,7 @@ impl Program {
         };
         match topics::read(&self.hub, request, topics, options) {
             Ok(response) => {
-                let names = topics.iter().map(TopicName::as_str);
+                let names = topics.iter().cloned().map(Into::into);
                 stream::send(request, response, ledger, &self.cuts, names, limit)
             }
             Err(refusal) => Problem::from(refusal).into_answer(),
@@ -190,7 +190,14 @@ impl Program {
             Ok(run.read(Dialect::Native, start))
         });
         match response {
-            Ok(response) => stream::send(request, response, ledger, &self.cuts, [run.id()], None),
+            Ok(response) => stream::send(
+                request,
+                response,
+                ledger,
+                &self.cuts,
+                [run.id().into()],
+                None,
+            ),
             Err(refusal) => Problem::from(refusal).into_answer(),
         }
     }
@@ -203,9 +210,14 @@ impl Program {
     ) -> Answer {
         let upstream = self.upstream.as_ref();
         match chat::complete(&self.runs, upstream, self.config.heartbeat, request, body).await {
-            chat::Outcome::Stream(run, response) => {
-                stream::send(request, response, ledger, &self.cuts, [run.id()], None)
-            }
+            chat::Outcome::Stream(run, response) => stream::send(
+                request,
+                response,
+                ledger,
+                &self.cuts,
+                [run.id().into()],
+                None,
+            ),
             chat::Outcome::Whole(answer) => answer,
         }
     }

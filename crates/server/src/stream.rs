@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Response;
 use http::request::Parts;
-use wellspring::{Delivered, End, EventBody, Outcome, StreamOptions, query};
+use wellspring::{EventBody, StreamOptions, query};
 use wellspring_front::LongLived;
 
 use crate::answer::{Answer, AnswerBody, Quota};
@@ -45,22 +45,20 @@ pub(crate) fn limit(request: &Parts) -> Result<Option<NonZeroU64>, Problem> {
 /// Sends a stream on its way: counted in the connection's ledger under `names`, known to the front
 /// end as one that does not end soon, and open to be cut if the playground asked for it. With a
 /// `limit` it ends after so many events.
-pub(crate) fn send<'a>(
+pub(crate) fn send(
     request: &Parts,
     response: Response<EventBody>,
     ledger: &Arc<Ledger>,
     cuts: &Cuts,
-    names: impl IntoIterator<Item = &'a str>,
+    names: impl IntoIterator<Item = Arc<str>>,
     limit: Option<NonZeroU64>,
 ) -> Answer {
     ledger.begin(names);
-    let ledger = Arc::clone(ledger);
-    let mut answer = response.map(|events| match limit.map(Quota::new) {
-        None => AnswerBody::from(events.on_end(move |delivered| ledger.settle(delivered))),
-        Some(quota) => {
-            let used = quota.clone();
-            let events = events.on_end(move |delivered| ledger.settle(within(&used, delivered)));
-            AnswerBody::from(events).within(quota)
+    let mut answer = response.map(|events| {
+        let body = AnswerBody::from(events).settled_with(Arc::clone(ledger));
+        match limit {
+            Some(limit) => body.within(Quota::new(limit)),
+            None => body,
         }
     });
     if let Some(token) = query(request, "cut") {
@@ -68,13 +66,4 @@ pub(crate) fn send<'a>(
     }
     answer.extensions_mut().insert(LongLived);
     answer
-}
-
-/// What was delivered of what the source handed out.
-fn within(quota: &Quota, mut delivered: Delivered) -> Delivered {
-    if let Some(events) = quota.used_up() {
-        delivered.events = events;
-        delivered.outcome = Outcome::Ended(End::Complete);
-    }
-    delivered
 }

@@ -125,6 +125,16 @@ impl EventBody {
         self
     }
 
+    /// What was handed out so far, and how it ended, if it has.
+    #[must_use]
+    pub fn delivered(&self) -> Delivered {
+        Delivered {
+            events: self.events,
+            bytes: self.bytes,
+            outcome: self.outcome,
+        }
+    }
+
     pub(crate) fn channel(receiver: Receiver, options: StreamOptions) -> Self {
         Self::over(Source::Channel(receiver), options)
     }
@@ -154,14 +164,6 @@ impl EventBody {
         self.events += u64::from(events);
         self.bytes += bytes.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
-    }
-
-    fn delivered(&self) -> Delivered {
-        Delivered {
-            events: self.events,
-            bytes: self.bytes,
-            outcome: self.outcome,
-        }
     }
 
     /// Takes the end that the source said, or the one that age says.

@@ -71,6 +71,13 @@ impl TopicName {
     }
 }
 
+impl From<TopicName> for Arc<str> {
+    /// Shares the name; nothing is copied.
+    fn from(name: TopicName) -> Self {
+        name.0
+    }
+}
+
 impl Borrow<str> for TopicName {
     fn borrow(&self) -> &str {
         &self.0
