@@ -4,14 +4,17 @@ pub(crate) mod lab;
 mod value;
 
 use std::net::IpAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use wellspring_load::Dialling;
+use wellspring_load::calibrate::Calibration;
+use wellspring_load::chat::ChatPlan;
 use wellspring_load::cut::Cuts;
+use wellspring_load::hostile::Hostiles;
 use wellspring_load::process::Process;
 use wellspring_load::publisher::{EventsPerSecond, Mode, Publication, Rate, Template};
 use wellspring_load::report::Expectation;
@@ -30,7 +33,7 @@ const STORM: Duration = Duration::from_secs(60);
 #[command(version, after_help = EXAMPLES, disable_help_flag = true)]
 pub(crate) struct Arguments {
     /// The stream to subscribe to; events are POSTed to the same URL. Several are measured one after another
-    #[arg(value_name = "URL", required = true)]
+    #[arg(value_name = "URL", required_unless_present = "calibrate")]
     urls: Vec<String>,
 
     /// Connections
@@ -101,6 +104,28 @@ pub(crate) struct Arguments {
     #[arg(long, help_heading = "Publisher")]
     no_publish: bool,
 
+    /// POST a chat completion per stream, in OpenAI's spelling, and time its tokens; -n counts requests, -q their rate
+    #[arg(long, conflicts_with_all = ["no_publish", "publish_to", "body", "post_each", "cuts", "storm", "compare", "expectations", "html", "hgrm"], help_heading = "Tokens")]
+    pub(crate) chat: bool,
+
+    /// Ask what stands in this file, a line a request, in turns
+    #[arg(long, value_name = "FILE", requires = "chat", help_heading = "Tokens")]
+    prompt_file: Option<PathBuf>,
+
+    /// The model to ask for
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "default",
+        requires = "chat",
+        help_heading = "Tokens"
+    )]
+    model: String,
+
+    /// Measure this program itself, against a broadcaster that only writes; with -c, -q, -z and --size
+    #[arg(long, conflicts_with_all = ["urls", "chat", "expectations", "html", "hgrm"], help_heading = "Self-check")]
+    pub(crate) calibrate: bool,
+
     /// Cut every subscriber off at random: so many times (5), or after so many of its events (0.5%)
     #[arg(long, value_name = "TIMES|PERCENT%", value_parser = value::cuts, help_heading = "Breaks")]
     cuts: Option<Cuts>,
@@ -126,6 +151,45 @@ pub(crate) struct Arguments {
     /// Repeat the cuts and the times of an earlier run [default: random]
     #[arg(long, help_heading = "Breaks")]
     seed: Option<u64>,
+
+    /// So many more streams whose readers take few bytes a second
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        hide_default_value = true,
+        help_heading = "Hostile clients"
+    )]
+    slow_readers: usize,
+
+    /// What a slow reader takes, in bytes per second
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "1000",
+        help_heading = "Hostile clients"
+    )]
+    slow_rate: NonZeroU32,
+
+    /// So many more streams that nobody reads
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        hide_default_value = true,
+        help_heading = "Hostile clients"
+    )]
+    never_readers: usize,
+
+    /// So many more streams whose clients stop answering altogether
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        hide_default_value = true,
+        help_heading = "Hostile clients"
+    )]
+    half_open: usize,
 
     /// HTTP/1.1 (the default for http:)
     #[arg(long = "http1.1", visible_alias = "http1", help_heading = "Protocol")]
@@ -228,6 +292,8 @@ Examples:
   wellspring-load -c 10 -z 30s --no-publish -H 'Authorization: Bearer abc' https://example.org/events --insecure
   wellspring-load -n 1k -q 100 --publish-to http://localhost:9000/pub --body 'topic=t&data={data}' http://localhost:9000/sub
   wellspring-load -c 100 -z 10s -q 50 --assert 'p99<50ms' --output-format json -o load.json http://localhost:8080/topics/t
+  wellspring-load --chat -c 20 -n 200 --prompt-file prompts.txt http://localhost:8080/v1/chat/completions
+  wellspring-load --calibrate -c 10k -q 10 -z 10s
   wellspring-load lab --help    (six connections against one: an experiment of its own)
 
 Exit status:
@@ -245,6 +311,13 @@ pub(crate) enum UsageError {
     SecureH2c,
     #[error("more connections, streams or bytes than this machine can count")]
     TooMany,
+    #[error("cannot read the prompts in {}: {source}", path.display())]
+    Prompts {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} holds no prompt: each line that is not empty is one", .0.display())]
+    NoPrompt(PathBuf),
 }
 
 impl Arguments {
@@ -263,6 +336,68 @@ impl Arguments {
             .into_iter()
             .map(|target| self.plan(target, alone))
             .collect()
+    }
+
+    /// The token run that the arguments describe, over the first URL.
+    pub(crate) fn chat_plan(&self) -> Result<ChatPlan, UsageError> {
+        let url = self.urls.first().map_or("", String::as_str);
+        let natural = Target::parse(url, None, &self.trust())?;
+        let protocol = self.protocols(&natural)?.first().copied();
+        let target = Target::parse(url, protocol, &self.trust())?;
+        let size = |number: u64| usize::try_from(number).map_err(|_| UsageError::TooMany);
+        let all = self
+            .connections
+            .checked_mul(self.streams)
+            .ok_or(UsageError::TooMany)?;
+        let requests = match (self.events, self.duration) {
+            (Some(requests), _) => requests,
+            (None, Some(_)) => UNCOUNTED,
+            (None, None) => all,
+        };
+        let defaults = ChatPlan::new(target);
+        Ok(ChatPlan {
+            connections: size(self.connections)?,
+            streams_per_connection: size(self.streams)?,
+            requests: NonZeroU64::new(requests).unwrap_or(defaults.requests),
+            duration: self.duration,
+            rate: self.rate,
+            prompts: self.prompts()?.unwrap_or_else(|| defaults.prompts.clone()),
+            model: self.model.clone(),
+            headers: self.headers(),
+            dialling: self.dialling()?,
+            ..defaults
+        })
+    }
+
+    /// The self-check that the arguments describe.
+    pub(crate) fn calibration(&self) -> Result<Calibration, UsageError> {
+        const TEN: f64 = 10.0;
+        let ten = || EventsPerSecond::new(TEN).expect("ten is a rate");
+        Ok(Calibration {
+            subscribers: usize::try_from(self.connections).map_err(|_| UsageError::TooMany)?,
+            rate: self.rate.unwrap_or_else(ten),
+            duration: self.duration.unwrap_or(Duration::from_secs_f64(TEN)),
+            size: usize::try_from(self.size).map_err(|_| UsageError::TooMany)?,
+        })
+    }
+
+    fn prompts(&self) -> Result<Option<Vec<String>>, UsageError> {
+        let Some(path) = &self.prompt_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| UsageError::Prompts {
+            path: path.clone(),
+            source,
+        })?;
+        let prompts: Vec<_> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(str::to_owned)
+            .collect();
+        if prompts.is_empty() {
+            return Err(UsageError::NoPrompt(path.clone()));
+        }
+        Ok(Some(prompts))
     }
 
     fn trust(&self) -> Trust {
@@ -318,19 +453,29 @@ impl Arguments {
                 jitter: Duration::from_millis(self.jitter.into()),
                 ..Reconnect::default()
             },
-            dialling: Dialling {
-                at_once: size(self.connecting)?
-                    .try_into()
-                    .map_err(|_| UsageError::TooMany)?,
-                interval: self.connect_rate.map_or(Duration::ZERO, |rate| {
-                    Duration::from_secs_f64(1.0 / rate.get())
-                }),
-                sources: self.source_address.clone(),
+            dialling: self.dialling()?,
+            hostiles: Hostiles {
+                slow: (self.slow_readers > 0).then_some((self.slow_readers, self.slow_rate)),
+                never: self.never_readers,
+                half_open: self.half_open,
             },
             server: self.pid.map(Process::of),
             publication: self.publication(target)?,
             open_within: self.timeout,
             ..defaults
+        })
+    }
+
+    fn dialling(&self) -> Result<Dialling, UsageError> {
+        let interval = |rate: EventsPerSecond| Duration::from_secs_f64(1.0 / rate.get());
+        let at_once = usize::try_from(self.connecting)
+            .ok()
+            .and_then(NonZeroUsize::new);
+        Ok(Dialling {
+            at_once: at_once.ok_or(UsageError::TooMany)?,
+            interval: self.connect_rate.map_or(Duration::ZERO, interval),
+            sources: self.source_address.clone(),
+            ..Dialling::default()
         })
     }
 

@@ -38,6 +38,7 @@ pub(crate) struct Connector {
     addresses: Arc<[SocketAddr]>,
     turns: Arc<Turns>,
     wire: Arc<Wire>,
+    window: Option<u32>,
 }
 
 /// The head of an answer.
@@ -152,6 +153,7 @@ impl Connector {
         Ok(Self {
             target,
             addresses,
+            window: dialling.receive_buffer,
             turns: Arc::new(Turns::new(dialling)),
             wire: Arc::new(Wire::new()),
         })
@@ -176,14 +178,13 @@ impl Connector {
         let transport = self.reach().await?;
         let line = Arc::clone(transport.line());
         let protocol = self.target.protocol();
-        let sender =
-            Sender::begin(protocol, transport)
-                .await
-                .map_err(|source| ConnectError::Http {
-                    authority: self.target.authority(),
-                    protocol,
-                    source,
-                })?;
+        let sender = Sender::begin(protocol, transport, self.window)
+            .await
+            .map_err(|source| ConnectError::Http {
+                authority: self.target.authority(),
+                protocol,
+                source,
+            })?;
         Ok(Connection { sender, line })
     }
 
@@ -250,11 +251,15 @@ where
         + Send
         + 'static,
 {
-    async fn begin(protocol: Protocol, transport: Transport) -> Result<Self, hyper::Error> {
+    async fn begin(
+        protocol: Protocol,
+        transport: Transport,
+        window: Option<u32>,
+    ) -> Result<Self, hyper::Error> {
         Ok(match protocol {
             Protocol::Http1 => Self::Http1(h1::handshake(transport).await?),
             Protocol::Http2 => {
-                let (sender, allowed) = h2::handshake(transport).await?;
+                let (sender, allowed) = h2::handshake(transport, window).await?;
                 Self::Http2(sender, allowed)
             }
         })

@@ -23,8 +23,11 @@
 //! prints what came of it. The [`lab`] is an experiment of its own: what six connections cost a browser.
 
 pub mod account;
+pub mod calibrate;
+pub mod chat;
 mod client;
 pub mod cut;
+pub mod hostile;
 pub mod lab;
 pub mod latency;
 pub mod meter;

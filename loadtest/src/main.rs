@@ -1,5 +1,6 @@
 //! `wellspring-load`: puts a server of event streams under load and verifies every delivery.
 
+mod broadcaster;
 mod cli;
 mod view;
 
@@ -28,7 +29,18 @@ async fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "lab") {
         return cli::lab::main(std::env::args_os().skip(1)).await;
     }
-    match load(&Arguments::parse()).await {
+    if let Some(code) = broadcaster::serve_if_asked() {
+        return code;
+    }
+    let arguments = Arguments::parse();
+    let done = if arguments.calibrate {
+        calibrate(&arguments).await
+    } else if arguments.chat {
+        chat(&arguments).await
+    } else {
+        load(&arguments).await
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -42,7 +54,7 @@ async fn main() -> ExitCode {
 async fn load(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let plans = arguments.plans()?;
     for plan in &plans {
-        allow_files(plan.connections() as u64)?;
+        allow_files(plan.sockets() as u64)?;
     }
     let mut view = View::open(arguments.no_tui);
     let reports = measure(&plans, &mut view).await;
@@ -60,6 +72,41 @@ async fn load(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         }
     }
     Ok(well)
+}
+
+/// Asks for completions, and says whether all were answered whole.
+async fn chat(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let plan = arguments.chat_plan()?;
+    allow_files(plan.connections as u64)?;
+    let stop = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    let report = wellspring_load::chat::chat(&plan, stop).await?;
+    put(
+        arguments,
+        &match arguments.output_format {
+            Format::Text => report.to_string(),
+            Format::Json => report.to_json() + "\n",
+            Format::Csv => report.to_csv(),
+        },
+    )?;
+    Ok(report.is_complete())
+}
+
+/// Measures this program itself, and says whether it saw everything.
+async fn calibrate(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let calibration = arguments.calibration()?;
+    allow_files(calibration.subscribers as u64)?;
+    let calibrated = calibration.measure(broadcaster::start).await?;
+    put(
+        arguments,
+        &match arguments.output_format {
+            Format::Text => calibrated.to_string(),
+            Format::Json => calibrated.to_json() + "\n",
+            Format::Csv => calibrated.to_csv(),
+        },
+    )?;
+    Ok(calibrated.complete)
 }
 
 /// One run after another, until one cannot be made or all are to stop.
@@ -114,13 +161,16 @@ fn write(arguments: &Arguments, reports: &[Report]) -> Result<(), Box<dyn Error>
         }
         save(file, &all.to_hgrm())?;
     }
-    match &arguments.output {
-        Some(file) => save(file, &text)?,
-        None => {
-            // Whoever reads may have read enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-        }
+    Ok(put(arguments, &text)?)
+}
+
+/// Prints a report to where it is wanted.
+fn put(arguments: &Arguments, text: &str) -> Result<(), String> {
+    if let Some(file) = &arguments.output {
+        return save(file, text);
     }
+    // Whoever reads may have read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
 }
 

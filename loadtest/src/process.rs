@@ -78,7 +78,7 @@ impl Process {
     }
 }
 
-/// Raises the soft limit of open files as far as `connections` need it.
+/// Raises the soft limit of open files to the hard one, if `connections` need that.
 ///
 /// # Errors
 /// [`TooFewFiles`] when the hard limit is lower than that.
@@ -88,17 +88,18 @@ pub fn allow_files(connections: u64) -> Result<(), TooFewFiles> {
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    if let Some(hard) = limit.maximum.filter(|&hard| hard < needed) {
-        return Err(TooFewFiles {
-            connections,
-            needed,
-            limit: hard,
-        });
-    }
-    limit.current = limit.maximum.or(Some(needed));
+    let hard = limit.maximum;
+    limit.current = hard.or(Some(needed));
     // What is refused here shows itself as a connection that cannot be opened, with its own advice.
     let _ = setrlimit(Resource::Nofile, limit);
-    Ok(())
+    match hard {
+        Some(limit) if limit < needed => Err(TooFewFiles {
+            connections,
+            needed,
+            limit,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Fields 14 and 15 of `/proc/pid/stat`, counted from behind the name, which may hold anything.

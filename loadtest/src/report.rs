@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::account::Tally;
 use crate::cut::Cuts;
+use crate::hostile::Misconduct;
 use crate::latency::{Latency, Quantile};
 use crate::meter::Distributions;
 use crate::publisher::Published;
@@ -20,6 +21,7 @@ use crate::target::Protocol;
 pub use comparison::Comparison;
 pub use expectation::{Expectation, NotAnExpectation};
 use html::RunPage;
+pub(crate) use json::csv;
 
 /// The result of a run. `Display` prints it as a table for people; [`Report::to_json`] for programs.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct Report {
     pub seconds: Vec<Moment>,
     /// How the crowd came back from a storm, if there was one.
     pub recovery: Option<Recovery>,
+    /// What became of those who misbehaved beside the subscribers.
+    pub misconduct: Vec<Misconduct>,
     /// Until every subscriber's stream was open.
     pub opening: Duration,
     /// The whole run.

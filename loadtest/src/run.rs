@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::client::{ConnectError, Connector, Dialling};
 use crate::cut::Cuts;
+use crate::hostile::{Gang, Hostiles, Misconduct};
 use crate::meter::Meter;
 use crate::process::Process;
 use crate::publisher::{Course, Mode, Publication, PublishError, Published};
@@ -57,6 +58,8 @@ pub struct Plan {
     pub dialling: Dialling,
     /// Everybody is cut at once. Default: never.
     pub storm: Option<Storm>,
+    /// Clients that misbehave beside the subscribers. Default: none.
+    pub hostiles: Hostiles,
     /// The server's process, if it is on this machine. Default: unknown.
     pub server: Option<Process>,
     /// How long it may take until every subscriber's first stream is open. Default: 30 s.
@@ -144,10 +147,20 @@ pub async fn run(plan: &Plan) -> Result<Report, RunError> {
 pub async fn run_watched(
     plan: &Plan,
     stop: impl Future<Output = ()>,
+    every_second: impl FnMut(&Moment),
+) -> Result<Report, RunError> {
+    run_on(Clock::start(), plan, stop, every_second).await
+}
+
+/// As [`run_watched`], with a clock that others know.
+pub(crate) async fn run_on(
+    clock: Clock,
+    plan: &Plan,
+    stop: impl Future<Output = ()>,
     mut every_second: impl FnMut(&Moment),
 ) -> Result<Report, RunError> {
     plan.check()?;
-    let (run, clock) = (RunId::random(), Clock::start());
+    let (run, started) = (RunId::random(), clock.now());
     let shared = Arc::new(Shared {
         target: plan.target.clone(),
         headers: plan.headers.clone(),
@@ -176,6 +189,7 @@ pub async fn run_watched(
         opened_wire,
         opened_memory,
         recovery,
+        misconduct,
     } = loop {
         tokio::select! {
             done = &mut work => break done?,
@@ -206,8 +220,9 @@ pub async fn run_watched(
         costs: measured.costs,
         seconds: measured.seconds,
         recovery,
-        opening,
-        took: clock.now(),
+        misconduct,
+        opening: opening.saturating_sub(started),
+        took: clock.now().saturating_sub(started),
     })
 }
 
@@ -221,6 +236,7 @@ struct Work {
     /// The server's memory then.
     opened_memory: Option<u64>,
     recovery: Option<Recovery>,
+    misconduct: Vec<Misconduct>,
 }
 
 /// The phases of a run, one after another.
@@ -242,6 +258,7 @@ async fn work(
         .server
         .as_ref()
         .and_then(|server| Some(server.usage().ok()?.resident));
+    let gang = Gang::assemble(&plan.hostiles, &plan.target, &plan.headers, &plan.dialling).await?;
     let course = Arc::<Course>::default();
     let mut told = halted.clone();
     let publishing = async {
@@ -296,6 +313,7 @@ async fn work(
         opened_wire,
         opened_memory,
         recovery: recovered,
+        misconduct: gang.dissolve().await,
     })
 }
 
@@ -332,12 +350,20 @@ impl Plan {
             seed: rand::random(),
             dialling: Dialling::default(),
             storm: None,
+            hostiles: Hostiles::default(),
             server: None,
             open_within: Duration::from_secs(30),
             settle: Duration::from_millis(200),
             patience: Duration::from_secs(5),
             deadline: Duration::from_secs(60),
         }
+    }
+
+    /// How many sockets the run needs.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        const PUBLISHER: usize = 1;
+        self.connections() + self.hostiles.count() + PUBLISHER
     }
 
     /// How many connections the subscribers need.

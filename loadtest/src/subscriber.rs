@@ -198,7 +198,10 @@ impl Subscriber {
     }
 
     async fn open(&mut self) -> Result<Stream, NotOpen> {
-        let request = self.request();
+        let Shared {
+            target, headers, ..
+        } = &*self.reader.shared;
+        let request = subscription(target, headers, self.decoder.last_event_id());
         let shared = Arc::clone(&self.reader.shared);
         let reader = &mut self.reader;
         reader.resuming = request.headers().contains_key(LAST_EVENT_ID);
@@ -209,7 +212,7 @@ impl Subscriber {
             stream,
             answered,
         } = self.seat.open(request).await?;
-        check(&head)?;
+        check(&head).map_err(NotOpen::Final)?;
         shared.meter.answered(reader.index, answered);
         reader.asked = Some(asked);
         reader.before = None;
@@ -227,33 +230,6 @@ impl Subscriber {
             }
         }
         Ok(stream)
-    }
-
-    /// The request that `EventSource` makes, but for the headers that only a browser has.
-    fn request(&self) -> Request<Empty<Bytes>> {
-        let Shared {
-            target, headers, ..
-        } = &*self.reader.shared;
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = target.request_uri();
-        *request.headers_mut() = headers.clone();
-        let headers = request.headers_mut();
-        if target.protocol() == Protocol::Http1 && !headers.contains_key(HOST) {
-            headers.insert(
-                HOST,
-                HeaderValue::try_from(target.authority()).expect("an authority is a header value"),
-            );
-        }
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let id = self.decoder.last_event_id();
-        // An id with control characters is no header value, and no browser could send it either.
-        if let Ok(id) = HeaderValue::try_from(id)
-            && !id.is_empty()
-        {
-            headers.insert(LAST_EVENT_ID, id);
-        }
-        request
     }
 
     async fn read(&mut self, mut stream: Stream) {
@@ -445,12 +421,39 @@ impl From<NotOpened> for NotOpen {
     }
 }
 
+/// The request that `EventSource` makes, but for the headers that only a browser has; `last_event_id` may be empty.
+pub(crate) fn subscription(
+    target: &Target,
+    headers: &HeaderMap,
+    last_event_id: &str,
+) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = target.request_uri();
+    *request.headers_mut() = headers.clone();
+    let headers = request.headers_mut();
+    if target.protocol() == Protocol::Http1 && !headers.contains_key(HOST) {
+        headers.insert(
+            HOST,
+            HeaderValue::try_from(target.authority()).expect("an authority is a header value"),
+        );
+    }
+    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // An id with control characters is no header value, and no browser could send it either.
+    if let Ok(id) = HeaderValue::try_from(last_event_id)
+        && !id.is_empty()
+    {
+        headers.insert(LAST_EVENT_ID, id);
+    }
+    request
+}
+
 /// WHATWG HTML, section 9.2.3: what makes a response an event stream, and what ends the source for good.
-fn check(head: &Head) -> Result<(), NotOpen> {
+pub(crate) fn check(head: &Head) -> Result<(), End> {
     match head.status {
         StatusCode::OK => {}
-        StatusCode::NO_CONTENT => return Err(NotOpen::Final(End::NoContent)),
-        status => return Err(NotOpen::Final(End::Refused(status))),
+        StatusCode::NO_CONTENT => return Err(End::NoContent),
+        status => return Err(End::Refused(status)),
     }
     let kind = head
         .headers
@@ -461,7 +464,7 @@ fn check(head: &Head) -> Result<(), NotOpen> {
     if essence.eq_ignore_ascii_case("text/event-stream") {
         Ok(())
     } else {
-        Err(NotOpen::Final(End::NotEventStream(kind.to_owned())))
+        Err(End::NotEventStream(kind.to_owned()))
     }
 }
 

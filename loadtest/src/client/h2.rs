@@ -29,9 +29,10 @@ impl Allowed {
     }
 }
 
-/// Starts HTTP/2 on a connected socket.
+/// Starts HTTP/2 on a connected socket, with a receive window of `window` bytes or a large one.
 pub(super) async fn handshake<B>(
     socket: Transport,
+    window: Option<u32>,
 ) -> Result<(SendRequest<B>, Allowed), hyper::Error>
 where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
@@ -40,8 +41,8 @@ where
         + 'static,
 {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(window.unwrap_or(STREAM_WINDOW))
+        .initial_connection_window_size(window.unwrap_or(CONNECTION_WINDOW))
         .max_concurrent_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(None)
         .handshake(TokioIo::new(socket))

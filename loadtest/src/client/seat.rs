@@ -179,7 +179,7 @@ impl Row {
     }
 }
 
-impl Connection<Empty<Bytes>> {
+impl<B> Connection<B> {
     /// A second handle on an HTTP/2 connection.
     pub(crate) fn share(&self) -> Option<Self> {
         match &self.sender {

@@ -1,11 +1,11 @@
-//! A TCP socket that can be cut from outside, whichever protocol and encryption sit on top of it, and that
+//! A TCP socket that can be cut or frozen from outside, whichever protocol and encryption sit on top of it, and that
 //! counts what crosses it.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -15,6 +15,7 @@ use crate::cut::Manner;
 const WHOLE: u8 = 0;
 const CLOSED: u8 = 1;
 const RESET: u8 = 2;
+const FROZEN: u8 = 3;
 
 /// The socket, as the protocol above sees it.
 #[derive(Debug)]
@@ -93,8 +94,18 @@ impl Line {
         });
     }
 
+    /// Neither reads nor writes from now on, without closing: a peer that stopped answering. Until [`thaw`](Self::thaw).
+    pub(crate) fn freeze(&self) {
+        self.enter(FROZEN);
+    }
+
+    /// Goes on after [`freeze`](Self::freeze).
+    pub(crate) fn thaw(&self) {
+        self.enter(WHOLE);
+    }
+
     pub(crate) fn is_cut(&self) -> bool {
-        self.state.load(Ordering::Acquire) != WHOLE
+        matches!(self.state.load(Ordering::Acquire), CLOSED | RESET)
     }
 
     fn enter(&self, state: u8) {
@@ -104,11 +115,15 @@ impl Line {
         }
     }
 
-    fn check(&self) -> io::Result<()> {
-        if self.is_cut() {
-            Err(io::ErrorKind::ConnectionAborted.into())
-        } else {
-            Ok(())
+    /// Whether the socket may be used; pending while it is frozen.
+    fn check(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        match self.state.load(Ordering::Acquire) {
+            WHOLE => Poll::Ready(Ok(())),
+            FROZEN => {
+                self.park(context.waker());
+                Poll::Pending
+            }
+            _ => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
         }
     }
 
@@ -161,13 +176,13 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.line.check()?;
+        ready!(self.line.check(context))?;
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_pending() {
             self.line.park(context.waker());
             // A cut between the first check and the parking has found nobody to wake.
-            self.line.check()?;
+            ready!(self.line.check(context))?;
         } else {
             let count = buffer.filled().len() - before;
             self.line
@@ -185,7 +200,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.line.check()?;
+        ready!(self.line.check(context))?;
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.line.wrote(polled)
     }
@@ -195,7 +210,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.line.check()?;
+        ready!(self.line.check(context))?;
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.line.wrote(polled)
     }
@@ -205,12 +220,12 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.check()?;
+        ready!(self.line.check(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.check()?;
+        ready!(self.line.check(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

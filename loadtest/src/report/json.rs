@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Comparison, Report};
 use crate::account::Tally;
+use crate::hostile::Misconduct;
 use crate::latency::{Latency, Quantile};
 use crate::run::{Moment, Recovery};
 use crate::subscriber::{Journey, SubscriberReport};
@@ -49,6 +50,7 @@ struct Document<'a> {
     traffic: Traffic,
     costs: Costs,
     recovery: Option<&'a Recovery>,
+    misconduct: &'a [Misconduct],
     seconds: &'a [Moment],
     faulty: Vec<&'a SubscriberReport>,
 }
@@ -110,7 +112,7 @@ impl Report {
     /// The report's figures as CSV: a header line and a line of values. The keys are those of the JSON, joined by dots.
     #[must_use]
     pub fn to_csv(&self) -> String {
-        csv(std::slice::from_ref(self))
+        csv(&[self.to_value()])
     }
 
     fn to_value(&self) -> Value {
@@ -169,6 +171,7 @@ impl Report {
                 server_memory_per_stream: self.server_memory_per_stream(),
             },
             recovery: self.recovery.as_ref(),
+            misconduct: &self.misconduct,
             seconds: &self.seconds,
             faulty: self.faulty().collect(),
         };
@@ -188,7 +191,7 @@ impl Comparison {
     /// A header line, and a line of values for each report.
     #[must_use]
     pub fn to_csv(&self) -> String {
-        csv(&self.0)
+        csv(&self.0.iter().map(Report::to_value).collect::<Vec<_>>())
     }
 }
 
@@ -210,12 +213,12 @@ impl Percentiles {
     }
 }
 
-/// RFC 4180, but for its CRLF: what reads CSV reads LF. Lists are left out: they have no cell.
-fn csv(reports: &[Report]) -> String {
+/// JSON objects of the same keys as a header line and a line for each. RFC 4180, but for its CRLF: what reads CSV reads LF. Lists are left out: they have no cell.
+pub(crate) fn csv(documents: &[Value]) -> String {
     let mut text = String::new();
-    for (index, report) in reports.iter().enumerate() {
+    for (index, document) in documents.iter().enumerate() {
         let mut cells = Vec::new();
-        flatten("", &report.to_value(), &mut cells);
+        flatten("", document, &mut cells);
         // Only a run without a storm lacks keys, and a storm is one of all runs or of none.
         if index == 0 {
             let names: Vec<_> = cells.iter().map(|(name, _)| name.as_str()).collect();

@@ -133,6 +133,28 @@ impl Report {
         );
         rows.count(Breaks, "unanswered", journey.unanswered);
         rows.count(Breaks, "stopped early", totals.stopped_early);
+        self.storm(rows);
+        rows.maybe(Breaks, "beside them", self.misconduct());
+    }
+
+    /// What the hostile clients did, and what was done about them.
+    fn misconduct(&self) -> Option<String> {
+        let each = self.misconduct.iter().map(|group| {
+            format!(
+                "{} {}: {} opened, {} ended by the server, {:.1} KiB taken",
+                group.clients,
+                group.conduct,
+                group.opened,
+                group.ended_by_server,
+                group.taken as f64 / 1024.0
+            )
+        });
+        let each: Vec<_> = each.collect();
+        (!each.is_empty()).then(|| each.join("; "))
+    }
+
+    fn storm(&self, rows: &mut Rows) {
+        use Section::Breaks;
         let Some(recovery) = &self.recovery else {
             rows.skip(Breaks, "storm");
             rows.skip(Breaks, "back after");

@@ -50,6 +50,7 @@ pub(super) struct Watch {
     /// Bytes read up to the moment before.
     read: u64,
     seconds: Vec<Moment>,
+    started: Duration,
     began: Duration,
 }
 
@@ -83,7 +84,8 @@ impl Watch {
             all: Recent::default(),
             read: 0,
             seconds: Vec::new(),
-            began: Duration::ZERO,
+            started: shared.clock.now(),
+            began: shared.clock.now(),
         })
     }
 
@@ -99,7 +101,7 @@ impl Watch {
             Quantile::Lost | Quantile::Unmeasured => None,
         };
         let moment = Moment {
-            at: now.as_secs_f64(),
+            at: now.saturating_sub(self.started).as_secs_f64(),
             lasted,
             open: self.shared.meter.open(),
             deliveries: recent.arrivals,

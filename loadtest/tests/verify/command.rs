@@ -268,6 +268,26 @@ async fn an_interrupted_run_still_reports() {
 }
 
 #[tokio::test]
+async fn the_self_check_starts_its_own_other_side() {
+    let output = wellspring_load(&["--calibrate", "-c", "50", "-q", "20", "-z", "500ms"]).await;
+    let out = text(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{out}{}",
+        text(&output.stderr)
+    );
+    for words in [
+        "complete            yes",
+        "own error",
+        "broadcaster's CPU",
+        "ceiling",
+    ] {
+        assert!(out.contains(words), "{words:?} is missing in\n{out}");
+    }
+}
+
+#[tokio::test]
 async fn two_when_it_was_used_badly() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await

@@ -1,10 +1,16 @@
 //! The verifying client against small real servers whose faults are known: each is counted, exactly.
 
 mod breaks;
+mod chat;
 mod command;
+mod cost;
 mod faults;
+mod foreign;
+mod hostile;
 mod lab;
+mod latency;
 mod protocols;
+mod schema;
 mod server;
 
 use std::num::NonZeroU32;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     DoublesLater(usize, Duration),
     /// Sends this event after the one that follows it.
     Swaps(usize),
+    /// Sends each event this much later than it came in, and remembers when it did.
+    Holds(fn(usize) -> Duration),
     /// Gives this event the id of the one before it.
     RepeatsId(usize),
     /// Sends no ids, and no position in the head.
@@ -85,7 +87,8 @@ pub(crate) struct Served {
 /// The topic's events, and what the server has seen of its clients.
 pub(crate) struct Topic {
     fault: Fault,
-    events: Mutex<Vec<String>>,
+    /// Data, and when it came in.
+    events: Mutex<Vec<(String, Instant)>>,
     length: watch::Sender<usize>,
     pub(crate) seen: Mutex<Seen>,
 }
@@ -96,6 +99,8 @@ pub(crate) struct Seen {
     /// The `Last-Event-ID` of every subscription, in the order of arrival.
     pub(crate) positions: Vec<Option<String>>,
     pub(crate) publishing_requests: usize,
+    /// How long after they came in events were handed to the socket's writer, by the server's own clock.
+    pub(crate) held: Vec<Duration>,
     /// Streams that it broke off, unterminated.
     pub(crate) broken: u64,
 }
@@ -280,7 +285,7 @@ impl Topic {
                 self.events
                     .lock()
                     .unwrap()
-                    .push(event["data"].as_str().unwrap().to_owned());
+                    .push((event["data"].as_str().unwrap().to_owned(), Instant::now()));
                 self.length.send_modify(|length| *length += 1);
                 published += 1;
             }
@@ -365,8 +370,16 @@ impl Topic {
                 }
                 return;
             }
-            if feed.send(Ok(Bytes::from(self.render(next)))).await.is_err() {
+            let came_in = self.events.lock().unwrap()[next].1;
+            if let Fault::Holds(hold) = self.fault {
+                tokio::time::sleep_until((came_in + hold(next)).into()).await;
+            }
+            let event = Bytes::from(self.render(next));
+            if feed.send(Ok(event)).await.is_err() {
                 return;
+            }
+            if matches!(self.fault, Fault::Holds(_)) {
+                self.seen.lock().unwrap().held.push(came_in.elapsed());
             }
             if let Fault::DoublesLater(at, delay) = self.fault
                 && at == next
@@ -387,7 +400,7 @@ impl Topic {
                 Fault::RepeatsId(at) if at == index => format!("id: e-{index}\n"),
                 _ => format!("id: e-{}\n", index + 1),
             };
-            format!("{id}data: {}\n\n", self.events.lock().unwrap()[index])
+            format!("{id}data: {}\n\n", self.events.lock().unwrap()[index].0)
         };
         match self.fault {
             Fault::DropsEveryHundredth if index % 100 == 99 => String::from(":\n"),
