@@ -17,8 +17,12 @@ use crate::connection::{Connection, Ended};
 /// Everything is `Send + Sync` although a connection never leaves its core: the same service can then be embedded in
 /// a server that moves its tasks.
 pub trait Application: Send + Sync + 'static {
-    /// The body of every response.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    /// The body of every response. `Unpin`, because an HTTP/2 connection keeps those of its streams side by side, and
+    /// makes room for more by moving them; a body that cannot be moved goes into a `Pin<Box<_>>`.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
 
     /// Answers the requests of one connection.
     ///

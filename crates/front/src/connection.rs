@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -94,8 +94,8 @@ pub struct Connection {
     written: AtomicU64,
     writes: AtomicU64,
     requests: AtomicU64,
-    in_flight: AtomicUsize,
-    long_lived: AtomicUsize,
+    in_flight: AtomicU32,
+    long_lived: AtomicU32,
     peer_closed: AtomicBool,
     peer_reset: AtomicBool,
 }
@@ -115,8 +115,8 @@ impl Connection {
             written: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
-            in_flight: AtomicUsize::new(0),
-            long_lived: AtomicUsize::new(0),
+            in_flight: AtomicU32::new(0),
+            long_lived: AtomicU32::new(0),
             peer_closed: AtomicBool::new(false),
             peer_reset: AtomicBool::new(false),
         }
@@ -149,12 +149,12 @@ impl Connection {
 
     /// Requests whose responses have not ended yet.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Relaxed)
+        self.in_flight.load(Relaxed) as usize
     }
 
     /// Responses marked [`LongLived`](crate::LongLived) that are under way.
     pub fn long_lived(&self) -> usize {
-        self.long_lived.load(Relaxed)
+        self.long_lived.load(Relaxed) as usize
     }
 
     pub(crate) fn count_read(&self, bytes: usize) {
@@ -275,6 +275,6 @@ mod tests {
     fn what_an_idle_connection_carries_is_small() {
         // 128 bytes of tokio's around it make it a task of 384, and the next size is 512.
         assert!(size_of_future(live::<Nothing>) <= 256);
-        assert!(size_of::<Connection>() <= 160);
+        assert!(size_of::<Connection>() <= 152);
     }
 }

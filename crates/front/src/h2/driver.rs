@@ -150,6 +150,9 @@ impl<A: Application> Driver<A> {
                 Poll::Pending => break,
             }
         }
+        if self.io.read_on() {
+            self.engine_waker.wake_by_ref();
+        }
         if self.pings.poll_answer(context) {
             self.streams.release();
         }

@@ -36,10 +36,11 @@ pub(super) enum Visit {
     Over,
 }
 
-/// Each stage in a box of its own: a stream that sends does not carry along how large it was when it was answered.
+/// Boxed before it sends: a stream that sends does not carry along how large it was when it was answered. Streams that
+/// send lie side by side, so that the processor fetches the next one while it visits the one before.
 enum Stage<A: Application> {
     Responding(Pin<Box<Responding<Answering<A>>>>),
-    Sending(Pin<Box<Sending<CountedBody<A::Body>>>>),
+    Sending(Sending<CountedBody<A::Body>>),
 }
 
 impl<A: Application> Stream<A> {
@@ -64,13 +65,13 @@ impl<A: Application> Stream<A> {
         let context = &mut Context::from_waker(&self.waker);
         if let Stage::Responding(responding) = &mut self.stage {
             match responding.as_mut().poll(context) {
-                Poll::Ready(Some(sending)) => self.stage = Stage::Sending(Box::pin(sending)),
+                Poll::Ready(Some(sending)) => self.stage = Stage::Sending(sending),
                 Poll::Ready(None) => return Visit::Over,
                 Poll::Pending => return Visit::Waits,
             }
         }
         match &mut self.stage {
-            Stage::Sending(sending) => sending.as_mut().visit(context, key, outbox),
+            Stage::Sending(sending) => sending.visit(context, key, outbox),
             Stage::Responding(_) => unreachable!("it has just become sending"),
         }
     }
@@ -80,7 +81,7 @@ impl<A: Application> Stream<A> {
         match &mut self.stage {
             Stage::Responding(_) => false,
             Stage::Sending(sending) => {
-                *sending.as_mut().project().again = true;
+                sending.again = true;
                 true
             }
         }
@@ -89,7 +90,7 @@ impl<A: Application> Stream<A> {
     /// Takes note that the stream's piece is out.
     pub(super) fn piece_is_out(&mut self) {
         if let Stage::Sending(sending) = &mut self.stage {
-            *sending.as_mut().project().piece_under_way = false;
+            sending.piece_under_way = false;
         }
     }
 
@@ -98,8 +99,7 @@ impl<A: Application> Stream<A> {
         match &mut self.stage {
             Stage::Responding(_) => false,
             Stage::Sending(sending) => {
-                let sending = sending.as_mut().project();
-                !*sending.piece_under_way && std::mem::take(sending.again)
+                !sending.piece_under_way && std::mem::take(&mut sending.again)
             }
         }
     }
@@ -112,8 +112,7 @@ impl<A: Application> Stream<A> {
                 respond.send_reset(Reason::INTERNAL_ERROR);
             }
             Stage::Sending(sending) => {
-                let send = sending.as_mut().project().send;
-                send.send_reset(Reason::INTERNAL_ERROR);
+                sending.send.send_reset(Reason::INTERNAL_ERROR);
             }
         }
     }
@@ -165,17 +164,14 @@ where
     }
 }
 
-pin_project! {
-    /// The response's body is sent.
-    struct Sending<B> {
-        #[pin]
-        body: B,
-        send: SendStream<Piece>,
-        rest: Option<Box<Rest>>,
-        piece_under_way: bool,
-        // Whether to visit the stream when its piece is out.
-        again: bool,
-    }
+/// The response's body is sent.
+struct Sending<B> {
+    body: B,
+    send: SendStream<Piece>,
+    rest: Option<Box<Rest>>,
+    piece_under_way: bool,
+    /// Whether to visit the stream when its piece is out.
+    again: bool,
 }
 
 /// What the body has given that could not be handed over at once.
@@ -197,60 +193,59 @@ enum After {
 
 impl<B> Sending<B>
 where
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
-    fn visit(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        key: u32,
-        outbox: &mut Outbox,
-    ) -> Visit {
-        let this = self.project();
-        if *this.piece_under_way {
-            *this.again = true;
-            return reset_or_wait(this.send, context);
+    fn visit(&mut self, context: &mut Context<'_>, key: u32, outbox: &mut Outbox) -> Visit {
+        if self.piece_under_way {
+            self.again = true;
+            return reset_or_wait(&mut self.send, context);
         }
-        let (mut data, after) = match this.rest.take() {
+        let (mut data, after) = match self.rest.take() {
             Some(rest) => (rest.data, rest.after),
-            None => gather(this.body, context),
+            None => gather(&mut self.body, context),
         };
-        let piece = data.split_to(data.len().min(MAX_PIECE));
+        // Not split when it is whole: that would count its owners up and down again.
+        let piece = if data.len() <= MAX_PIECE {
+            std::mem::take(&mut data)
+        } else {
+            data.split_to(MAX_PIECE)
+        };
         let whole = data.is_empty();
         if whole && matches!(after, After::End) {
             // An error here says that the stream is over already.
-            let _ = this.send.send_data(outbox.last_piece(piece), true);
+            let _ = self.send.send_data(outbox.last_piece(piece), true);
             return Visit::Over;
         }
         let sends = !piece.is_empty();
         if sends {
-            if this
+            if self
                 .send
                 .send_data(outbox.piece(key, piece), false)
                 .is_err()
             {
                 return Visit::Over;
             }
-            *this.piece_under_way = true;
+            self.piece_under_way = true;
         }
         match after {
             After::Waiting if whole && sends => return Visit::Waits,
-            After::Waiting if whole => return reset_or_wait(this.send, context),
+            After::Waiting if whole => return reset_or_wait(&mut self.send, context),
             After::Trailers(trailers) if whole => {
-                if let Err(error) = this.send.send_trailers(*trailers) {
+                if let Err(error) = self.send.send_trailers(*trailers) {
                     tracing::debug!(%error, "trailers could not be sent");
-                    this.send.send_reset(Reason::INTERNAL_ERROR);
+                    self.send.send_reset(Reason::INTERNAL_ERROR);
                 }
                 return Visit::Over;
             }
             // Only when the data before it is out: a reset overtakes what is queued.
             After::Failure if whole && !sends => {
-                this.send.send_reset(Reason::INTERNAL_ERROR);
+                self.send.send_reset(Reason::INTERNAL_ERROR);
                 return Visit::Over;
             }
             After::More if whole => {}
-            after => *this.rest = Some(Box::new(Rest { data, after })),
+            after => self.rest = Some(Box::new(Rest { data, after })),
         }
-        *this.again = sends;
+        self.again = sends;
         if sends { Visit::Waits } else { Visit::Again }
     }
 }
@@ -270,15 +265,15 @@ const JOINED: usize = 1024;
 const QUESTIONS: usize = 64;
 
 /// What the body has now, and what follows.
-fn gather<B>(mut body: Pin<&mut B>, context: &mut Context<'_>) -> (Bytes, After)
+fn gather<B>(body: &mut B, context: &mut Context<'_>) -> (Bytes, After)
 where
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     let mut after = After::More;
     for _ in 0..QUESTIONS {
-        after = match body.as_mut().poll_frame(context) {
+        after = match Pin::new(&mut *body).poll_frame(context) {
             Poll::Pending => After::Waiting,
             Poll::Ready(None) => After::End,
             Poll::Ready(Some(Err(error))) => {

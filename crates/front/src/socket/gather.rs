@@ -15,6 +15,12 @@ use super::Stream;
 /// How much one turn gathers before it must write: 4 TLS records, and what rustls takes at once.
 const CAPACITY: usize = 64 * 1024;
 
+/// How much the engine reads in one go, until [`read_on`](Gather::read_on).
+///
+/// It takes in whatever there is before it hands out the first request, and keeps room for as many as there ever were at
+/// once: a page that opens 100 streams with one write would cost it 300 bytes for each of them, for good.
+const READ: usize = 512;
+
 thread_local! {
     /// The core's buffer, lent to the connection whose turn it is: only one at a time is polled, so an idle connection
     /// owns none. A connection whose peer does not read keeps it, and the next one gets a new one.
@@ -39,6 +45,8 @@ struct Gathered {
     written: usize,
     /// Whether the socket last took no more.
     blocked: bool,
+    /// How much may be read yet.
+    allowance: usize,
 }
 
 impl Gather {
@@ -48,7 +56,14 @@ impl Gather {
             bytes: Vec::new(),
             written: 0,
             blocked: false,
+            allowance: READ,
         })))
+    }
+
+    /// Allows as much again to be read. True when there was an end to it, and so the engine is to be polled again:
+    /// nobody else will wake it for what it did not read.
+    pub(crate) fn read_on(&self) -> bool {
+        mem::replace(&mut self.0.borrow_mut().allowance, READ) == 0
     }
 
     /// Whether the socket has not yet taken what was gathered: nothing more should be gathered.
@@ -115,7 +130,17 @@ impl AsyncRead for Gather {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.borrow_mut().stream).poll_read(context, buffer)
+        let gathered = &mut *self.0.borrow_mut();
+        if gathered.allowance == 0 {
+            return Poll::Pending;
+        }
+        let room = gathered.allowance.min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        ready!(Pin::new(&mut gathered.stream).poll_read(context, &mut part))?;
+        let read = part.filled().len();
+        gathered.allowance -= read;
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
     }
 }
 
