@@ -245,7 +245,8 @@ fn a_further_stream_takes_less_than_a_kibibyte() {
     };
     // What doubles has doubled once between them.
     let each = (held(1_000) - held(500)) / 500;
-    assert!(each <= 1024, "{each} bytes per stream");
+    // 716; 981 when all requests are read before the first is handed out.
+    assert!(each <= 800, "{each} bytes per stream");
 }
 
 #[test]
