@@ -9,6 +9,7 @@
 
 mod journey;
 mod progress;
+mod reader;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +19,18 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, Header
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Empty;
 use tokio::sync::oneshot;
-use wellspring_event::{Decoder, EventId, Message};
+use wellspring_event::{Decoder, EventId};
 
-use crate::account::{Account, Tally};
 use crate::client::{Head, NotOpened, Opened, Seat, Stream, Taken};
 use crate::cut::{Cut, Extent, Schedule};
-use crate::meter::{Arrival, Meter};
+use crate::meter::Meter;
 use crate::sightings::Sightings;
-use crate::stamp::{Clock, RunMark, Stamp};
+use crate::stamp::{Clock, RunMark};
 use crate::target::{Protocol, Target};
 pub use journey::{End, Journey, SubscriberReport};
 pub(crate) use progress::{Progress, Stage};
+pub(crate) use reader::Books;
+use reader::Reader;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -74,29 +76,6 @@ pub(crate) struct Subscriber {
     opened: Option<oneshot::Sender<Result<(), End>>>,
 }
 
-/// The part of a subscriber that takes in decoded events.
-struct Reader {
-    index: usize,
-    shared: Arc<Shared>,
-    account: Account,
-    journey: Journey,
-    progress: Arc<Progress>,
-    /// When the present stream was asked for, on the run's clock, until its first event.
-    asked: Option<Duration>,
-    /// Arrival and due time of the event before, on the same stream.
-    before: Option<(Duration, Option<Duration>)>,
-    /// The present stream has a `Last-Event-ID` behind it, and no event yet.
-    resuming: bool,
-}
-
-/// The books of a subscriber whose run is over, still open: what it was owed shows itself in the end.
-pub(crate) struct Books {
-    pub(crate) index: usize,
-    account: Account,
-    journey: Journey,
-    end: End,
-}
-
 /// Why there is no open stream.
 enum NotOpen {
     /// The network failed: try again.
@@ -139,16 +118,7 @@ impl Subscriber {
             cuts,
             cutting: None,
             decoder: Decoder::new(),
-            reader: Reader {
-                index,
-                shared,
-                account: Account::new(events),
-                journey: Journey::default(),
-                progress: Arc::default(),
-                asked: None,
-                before: None,
-                resuming: false,
-            },
+            reader: Reader::new(index, shared, events),
             opened: Some(opened),
         }
     }
@@ -165,12 +135,7 @@ impl Subscriber {
         };
         self.leave(Stage::Ended);
         self.announce(Err(end.clone()));
-        Books {
-            index: self.reader.index,
-            account: self.reader.account,
-            journey: self.reader.journey,
-            end,
-        }
+        self.reader.into_books(end)
     }
 
     async fn follow(&mut self) -> End {
@@ -315,99 +280,6 @@ impl Subscriber {
         if let Some(opened) = self.opened.take() {
             // The run may have given up waiting.
             let _ = opened.send(outcome);
-        }
-    }
-}
-
-impl Reader {
-    /// Enters one decoded event in the books and in the measurements.
-    ///
-    /// # Cost
-    /// No allocation, but for the growth of the books.
-    fn enter(&mut self, arrived: Duration, message: &Message<'_>) {
-        let shared = &self.shared;
-        if let Some(asked) = self.asked.take() {
-            shared
-                .meter
-                .began(self.index, arrived.saturating_sub(asked));
-        }
-        let resuming = std::mem::take(&mut self.resuming);
-        if message.event_type() == "gap" {
-            self.account.gap();
-            self.journey.resumes_with_gap += u64::from(resuming);
-            self.progress.arrived(self.account.received());
-            return;
-        }
-        let mut arrival = Arrival {
-            gap: self
-                .before
-                .map(|(before, _)| arrived.saturating_sub(before)),
-            payload: message.data().len(),
-            ..Arrival::default()
-        };
-        let mut due = None;
-        let id = message.last_event_id();
-        match &shared.identity {
-            Identity::Stamped(mark) => match Stamp::find(message.data(), mark) {
-                Some(stamp) => {
-                    due = Some(stamp.due);
-                    if self.account.arrival(stamp.sequence, id) {
-                        arrival.late = Some(arrived.saturating_sub(stamp.due));
-                        shared.meter.fanned_out(stamp.sequence, arrived);
-                    }
-                }
-                None => self.account.foreign(),
-            },
-            Identity::Sighted(sightings) if !id.is_empty() => match sightings.see(id, arrived) {
-                Some(sighting) => {
-                    if self.account.arrival(sighting.sequence, id) {
-                        arrival.late = Some(arrived.saturating_sub(sighting.first));
-                        shared.meter.fanned_out(sighting.sequence, arrived);
-                    }
-                }
-                None => self.account.foreign(),
-            },
-            Identity::Sighted(_) => self.account.foreign(),
-        }
-        arrival.jitter = match (due, self.before, arrival.gap) {
-            (Some(due), Some((_, Some(due_before))), Some(gap)) => {
-                Some(gap.abs_diff(due.saturating_sub(due_before)))
-            }
-            _ => None,
-        };
-        self.before = Some((arrived, due));
-        shared.meter.arrived(self.index, &arrival);
-        if let Some(first) = self.account.first() {
-            self.progress.began(first);
-        }
-        self.progress.arrived(self.account.received());
-    }
-
-    /// The server has ended the stream in good order. One without a single event but with a `retry` was turned away.
-    fn ended(&mut self, told_when: bool) {
-        if self.asked.is_some() && told_when {
-            self.journey.shed += 1;
-        } else {
-            self.journey.ended += 1;
-        }
-    }
-}
-
-impl Books {
-    /// Closes them. `events` were published; `whole` says that all of them are owed, and otherwise those from the first
-    /// that arrived.
-    pub(crate) fn close(self, events: u64, whole: bool) -> SubscriberReport {
-        let start = match self.account.first() {
-            _ if whole => 0,
-            Some(first) => first,
-            None => events,
-        };
-        let tally: Tally = self.account.tally_of(start.min(events)..events);
-        SubscriberReport {
-            index: self.index,
-            tally,
-            journey: self.journey,
-            end: self.end,
         }
     }
 }
