@@ -1,7 +1,6 @@
 //! What one connection did, told in one log line when it is over.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wellspring::{Delivered, Outcome};
@@ -12,13 +11,18 @@ use wellspring_front::{Connection, Ended};
 #[derive(Debug)]
 pub(crate) struct Ledger {
     connection: Arc<Connection>,
-    topics: Mutex<Names>,
-    events: AtomicU64,
-    bytes: AtomicU64,
-    streams: AtomicU64,
+    account: Mutex<Account>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    topics: Names,
+    events: u64,
+    bytes: u64,
+    streams: u32,
     /// Streams that the client left before their end.
-    left: AtomicU64,
-    end: OnceLock<Box<(String, Duration)>>,
+    left: u32,
+    end: Option<Box<(String, Duration)>>,
 }
 
 /// What a connection read, each name once. The first is held without a list: most connections have one, for hours.
@@ -62,47 +66,44 @@ impl Ledger {
     pub(crate) fn open(connection: Arc<Connection>) -> Arc<Self> {
         Arc::new(Self {
             connection,
-            topics: Mutex::default(),
-            events: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            streams: AtomicU64::new(0),
-            left: AtomicU64::new(0),
-            end: OnceLock::new(),
+            account: Mutex::default(),
         })
     }
 
     /// A stream of these topics (or of a run) begins.
     pub(crate) fn begin(&self, names: impl IntoIterator<Item = Arc<str>>) {
-        self.streams.fetch_add(1, Relaxed);
-        let mut topics = self.topics();
+        let mut account = self.account();
+        account.streams = account.streams.saturating_add(1);
         for name in names {
-            topics.add(name);
+            account.topics.add(name);
         }
     }
 
     /// A stream is over.
     pub(crate) fn settle(&self, delivered: Delivered) {
-        self.events.fetch_add(delivered.events, Relaxed);
-        self.bytes.fetch_add(delivered.bytes, Relaxed);
+        let mut account = self.account();
+        account.events += delivered.events;
+        account.bytes += delivered.bytes;
         if delivered.outcome == Outcome::Left {
-            self.left.fetch_add(1, Relaxed);
+            account.left = account.left.saturating_add(1);
         }
     }
 
     /// The connection is over.
     pub(crate) fn close(&self, end: &Ended) {
-        let _ = self.end.set(Box::new((end.reason.to_string(), end.lasted)));
+        self.account().end = Some(Box::new((end.reason.to_string(), end.lasted)));
     }
 
-    fn topics(&self) -> MutexGuard<'_, Names> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         let connection = &self.connection;
-        let (reason, lasted) = match self.end.get().map(|end| &**end) {
+        let account = self.account();
+        let (reason, lasted) = match account.end.as_deref() {
             Some((reason, lasted)) => (reason.as_str(), *lasted),
             None => ("cut", connection.accepted.elapsed()),
         };
@@ -112,11 +113,11 @@ impl Drop for Ledger {
             scheme = %connection.scheme,
             protocol = connection.protocol().map_or("none", |protocol| protocol.as_str()),
             requests = connection.requests(),
-            streams = self.streams.load(Relaxed),
-            left = self.left.load(Relaxed),
-            topics = self.topics().listed(),
-            events = self.events.load(Relaxed),
-            event_bytes = self.bytes.load(Relaxed),
+            streams = account.streams,
+            left = account.left,
+            topics = account.topics.listed(),
+            events = account.events,
+            event_bytes = account.bytes,
             bytes_in = connection.bytes_read(),
             bytes_out = connection.bytes_written(),
             seconds = lasted.as_secs_f64(),
