@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use wellspring_load::lab::{Plan, Profile, Server, Site, run};
+use wellspring_load::process::allow_files;
 use wellspring_load::target::Trust;
 
 /// What do six connections of HTTP/1.1 cost a browser, and what does HTTP/2 give back?
@@ -64,6 +65,14 @@ pub(crate) struct Arguments {
     /// Write the report as JSON to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write the report as a page with plots to this file, too
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write its first plot alone to this file, too
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -81,7 +90,8 @@ enum Browser {
 const EXAMPLES: &str = "\
 Examples:
   wellspring-load lab
-  wellspring-load lab --tabs 5..8 --users 100 --json lab.json
+  wellspring-load lab --html lab.html --json lab.json
+  wellspring-load lab --tabs 5..8 --users 100
   wellspring-load lab --url http://localhost:8080 --url https://localhost:8443 --cacert certs/ca.pem";
 
 /// Makes the experiment. Ends with 2 when it cannot be made.
@@ -99,19 +109,28 @@ pub(crate) async fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>
 impl Arguments {
     async fn experiment(&self) -> Result<(), Box<dyn std::error::Error>> {
         let server = self.server()?;
-        let report = run(&self.plan(), &server, |trial| {
+        let plan = self.plan();
+        allow_files(plan.sockets())?;
+        let report = run(&plan, &server, |trial| {
             eprintln!(
                 "wellspring-load: {} with {} x {} tabs: {} live, {} waiting",
                 trial.transport, trial.users, trial.tabs, trial.live, trial.waiting
             );
         })
         .await?;
+        let json = || report.to_json() + "\n";
         if let Some(file) = &self.json {
-            write(file, &(report.to_json() + "\n"))?;
+            write(file, &json())?;
+        }
+        if let Some(file) = &self.html {
+            write(file, &report.to_html())?;
+        }
+        if let Some(file) = &self.svg {
+            write(file, &report.to_svg())?;
         }
         let text = match self.output_format {
             Format::Text => report.to_string(),
-            Format::Json => report.to_json() + "\n",
+            Format::Json => json(),
         };
         // Whoever reads may have read enough.
         let _ = io::stdout().write_all(text.as_bytes());

@@ -96,6 +96,13 @@ impl Plan {
         }
     }
 
+    /// How many sockets the largest crowd has at once, over HTTP/1.1.
+    #[must_use]
+    pub fn sockets(&self) -> u64 {
+        let users = self.users.iter().copied().max().unwrap_or(1);
+        (users as u64).saturating_mul(self.profile.sockets as u64 + 1)
+    }
+
     /// One user, more and more tabs.
     fn sweep(&self, site: &Site) -> Vec<Setup> {
         let setups = |transport: Transport| {
