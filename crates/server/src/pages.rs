@@ -1,9 +1,9 @@
-//! The pages, embedded in the program: the playground at `/`, and what it is made of.
+//! The pages, embedded in the program: the playground at `/`, the lab at `/lab`, and what they are made of.
 //!
 //! Plain HTML, CSS and ES modules, served as they are written: no build step, nothing from another host. They use what
 //! any page could: `fetch`, `EventSource`, and the program's public routes.
 
-/// A file of the playground, with what its response needs.
+/// A file of a page, with what its response needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Page {
     /// The `Content-Type`, with its charset.
@@ -28,7 +28,7 @@ pub(crate) const HEADERS: [(&str, &str); 4] = [
     ("cache-control", "no-cache"),
 ];
 
-/// The page at a request's path, without its query: `/`, `/favicon.svg` and what lies under `/assets/`.
+/// The page at a request's path, without its query: `/`, `/lab`, `/favicon.svg` and what lies under `/assets/`.
 pub(crate) fn find(path: &str) -> Option<Page> {
     PAGES
         .iter()
@@ -55,9 +55,17 @@ macro_rules! page {
 
 static PAGES: &[(&str, Page)] = &[
     ("/", page!("index.html", HTML)),
+    ("/lab", page!("lab.html", HTML)),
     ("/favicon.svg", page!("favicon.svg", SVG)),
     ("/assets/style.css", page!("assets/style.css", CSS)),
+    ("/assets/lab.css", page!("assets/lab.css", CSS)),
     ("/assets/theme.js", page!("assets/theme.js", JAVASCRIPT)),
+    ("/assets/bar.js", page!("assets/bar.js", JAVASCRIPT)),
+    ("/assets/lab.js", page!("assets/lab.js", JAVASCRIPT)),
+    (
+        "/assets/lab-stream.js",
+        page!("assets/lab-stream.js", JAVASCRIPT),
+    ),
     (
         "/assets/playground.js",
         page!("assets/playground.js", JAVASCRIPT),

@@ -1,6 +1,7 @@
 //! Which request goes where.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +14,9 @@ use http_body::Body;
 use hyper::service::Service;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use wellspring::{Hub, HubOptions, TopicName, check_host, subscribe};
-use wellspring_front::{Application, Connection, Ended, RequestBody};
+use wellspring_front::{Application, Connection, Ended, RequestBody, Scheme};
 
 use crate::answer::{self, Answer, AnswerBody};
 use crate::chat;
@@ -39,7 +41,15 @@ pub(crate) struct Program {
     cuts: Cuts,
     routes: Router<Route>,
     config: Config,
+    ports: Ports,
     draining: AtomicBool,
+}
+
+/// Where each scheme is served. The lab's page, which came over one of them, shows the way to the other.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Ports {
+    http: Option<u16>,
+    https: Option<u16>,
 }
 
 /// The program as one connection sees it.
@@ -55,6 +65,7 @@ enum Route {
     Cut,
     Health,
     Models,
+    Ports,
     Ready,
     RunEvents,
     Topic,
@@ -62,13 +73,14 @@ enum Route {
 }
 
 /// What is served where. Anything else may be a page.
-const ROUTES: [(&str, Route); 8] = [
+const ROUTES: [(&str, Route); 9] = [
     ("/topics", Route::Topics),
     ("/topics/{*topic}", Route::Topic),
     ("/v1/chat/completions", Route::Chat),
     ("/v1/models", Route::Models),
     ("/v1/runs/{run}/events", Route::RunEvents),
     ("/playground/cuts/{token}", Route::Cut),
+    ("/lab/ports", Route::Ports),
     ("/healthz", Route::Health),
     ("/readyz", Route::Ready),
 ];
@@ -77,7 +89,10 @@ impl Program {
     /// # Errors
     ///
     /// When the upstream's certificate authority cannot be read.
-    pub(crate) fn new(config: Config) -> Result<Self, TrustError> {
+    pub(crate) fn new(
+        config: Config,
+        addresses: &[(Scheme, SocketAddr)],
+    ) -> Result<Self, TrustError> {
         let mut routes = Router::new();
         for (path, route) in ROUTES {
             routes
@@ -91,6 +106,7 @@ impl Program {
             cuts: Cuts::default(),
             routes,
             config,
+            ports: Ports::of(addresses),
             draining: AtomicBool::new(false),
         })
     }
@@ -156,6 +172,7 @@ impl Program {
                 answer::bytes(StatusCode::OK, "text/plain", "ok\n")
             }),
             (Route::Ready, _) => reading(request, || self.ready()),
+            (Route::Ports, _) => reading(request, || answer::json(StatusCode::OK, &self.ports)),
             (Route::Models, &Method::GET | &Method::HEAD) => {
                 chat::models(self.upstream.as_ref(), request).await
             }
@@ -228,6 +245,19 @@ impl Program {
                 .into_answer();
         }
         answer::bytes(StatusCode::OK, "text/plain", "ready\n")
+    }
+}
+
+impl Ports {
+    fn of(addresses: &[(Scheme, SocketAddr)]) -> Self {
+        let mut ports = Self::default();
+        for (scheme, address) in addresses {
+            match scheme {
+                Scheme::Http => ports.http = Some(address.port()),
+                Scheme::Https => ports.https = Some(address.port()),
+            }
+        }
+        ports
     }
 }
 

@@ -81,7 +81,7 @@ fn prepare(options: Options) -> Result<(Config, Bound, Arc<Program>), Box<dyn Er
         front = front.plain(address);
     }
     let bound = front.bind()?;
-    let program = Arc::new(Program::new(config.clone())?);
+    let program = Arc::new(Program::new(config.clone(), &bound.addresses())?);
     Ok((config, bound, program))
 }
 

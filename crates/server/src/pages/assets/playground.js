@@ -1,27 +1,7 @@
-// The frame around the two parts: tabs, the protocol badge, announcements.
+// The frame around the two parts: tabs.
+import { announce, showProtocol } from './bar.js';
 import { startChat } from './chat.js';
 import { startEvents } from './events.js';
-
-const PROTOCOLS = { h2: 'HTTP/2', h3: 'HTTP/3', 'http/1.1': 'HTTP/1.1', 'http/1.0': 'HTTP/1.0' };
-
-/** Announcements kept for a screen reader to go back to. */
-const ANNOUNCEMENTS = 8;
-
-const announcements = document.getElementById('announcements');
-
-/** Says `text` to a screen reader when it has nothing else to say. */
-function announce(text) {
-  const line = document.createElement('p');
-  line.textContent = text;
-  announcements.append(line);
-  while (announcements.childElementCount > ANNOUNCEMENTS) announcements.firstElementChild.remove();
-}
-
-function showProtocol() {
-  const [navigation] = performance.getEntriesByType('navigation');
-  const name = navigation?.nextHopProtocol;
-  document.getElementById('protocol').textContent = PROTOCOLS[name] ?? (name || 'unknown');
-}
 
 /** Tabs as the ARIA authoring practices have them: arrows move, the address remembers. */
 function startTabs() {
