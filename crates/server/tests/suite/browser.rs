@@ -1,14 +1,105 @@
-//! The playground in Chromium: `tests/browser`, against a program of its own.
+//! Real browsers: `tests/browser`, against programs of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::{Value, json};
+use wellspring_load::lab::{Profile, Setup, Transport, Wait};
+
+use crate::lab::tried;
 use crate::program::Program;
 
 #[test]
 fn the_playground_works_in_chromium_on_both_ports() {
-    let chromium =
-        std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
+    let program = Program::start(&[]);
+    let environment = [
+        ("WELLSPRING_HTTP", program.http()),
+        ("WELLSPRING_HTTPS", program.https()),
+    ];
+    pass("playground.test.mjs", &environment, 20);
+}
+
+#[test]
+fn the_lab_shows_in_chromium_what_lives_and_what_waits() {
+    let program = Program::start(&[]);
+    let environment = [
+        ("WELLSPRING_HTTP", program.http()),
+        ("WELLSPRING_HTTPS", program.https()),
+    ];
+    pass("lab-page.test.mjs", &environment, 9);
+}
+
+/// The counts of `wellspring-load lab` are those of the browsers that it models.
+#[tokio::test]
+async fn the_labs_model_does_what_browsers_do() {
+    let (program, few, many) = (
+        Program::start(&[]),
+        Program::start(&["--streams", "16"]),
+        Program::start(&["--streams", "400"]),
+    );
+    let both = &["chromium", "firefox"][..];
+    let mut trials = Vec::new();
+    for tabs in [5, 6, 12] {
+        trials.push(expected(&program, Transport::Http1, tabs, Profile::CHROMIUM, both).await);
+    }
+    trials.push(expected(&program, Transport::Http2Tls, 12, Profile::CHROMIUM, both).await);
+    trials.push(expected(&few, Transport::Http2Tls, 16, Profile::CHROMIUM, both).await);
+    trials.push(expected(&few, Transport::Http2Tls, 20, Profile::CHROMIUM, both).await);
+    for (profile, browser) in [
+        (Profile::CHROMIUM, "chromium"),
+        (Profile::FIREFOX, "firefox"),
+    ] {
+        trials.push(expected(&many, Transport::Http2Tls, 260, profile, &[browser]).await);
+    }
+    let firefox = firefox();
+    let tests = 7 + if firefox.is_some() { 7 } else { 0 };
+    let trials = Value::from(trials).to_string();
+    let mut environment = vec![("WELLSPRING_LAB", trials.as_str())];
+    match &firefox {
+        Some(firefox) => environment.push(("FIREFOX", firefox)),
+        None => {
+            eprintln!(
+                "without Firefox: apt-get install firefox-esr, or name one with FIREFOX=path"
+            );
+        }
+    }
+    pass("lab.test.mjs", &environment, tests);
+}
+
+/// A trial for browsers, with what the model sees.
+async fn expected(
+    program: &Program,
+    transport: Transport,
+    tabs: usize,
+    profile: Profile,
+    browsers: &[&str],
+) -> Value {
+    let setup = Setup {
+        profile,
+        events: 1,
+        ..Setup::new(transport, tabs)
+    };
+    let trial = tried(program, setup).await;
+    let comes = |wait: Wait| wait != Wait::ForEver;
+    let after = trial.after_close;
+    json!({
+        "name": format!("{tabs} tabs over {transport}: {} live", trial.live),
+        "base": if transport.is_secure() { program.https() } else { program.http() },
+        "tabs": tabs,
+        "browsers": browsers,
+        "expected": {
+            "fetched": comes(trial.fetch),
+            "live": trial.live,
+            "waiting": trial.waiting,
+            "nextAfterClose": after.and_then(|after| after.next_tab).map(comes),
+            "fetchedAfterClose": after.map(|after| comes(after.fetch)),
+        },
+    })
+}
+
+/// Runs one file of tests, of which so many must pass: `node --test` is content with none at all.
+fn pass(file: &str, environment: &[(&str, &str)], tests: usize) {
+    let chromium = named("CHROMIUM", "/usr/bin/chromium");
     assert!(
         chromium.exists(),
         "{} is not there: install it (apt-get install chromium), or name another with CHROMIUM=path",
@@ -16,28 +107,29 @@ fn the_playground_works_in_chromium_on_both_ports() {
     );
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     install(&folder);
-    let program = Program::start(&[]);
     let output = Command::new("node")
-        .arg("--test")
+        .args(["--test", file])
         .current_dir(&folder)
         .env("CHROMIUM", chromium)
-        .env("WELLSPRING_HTTP", program.http())
-        .env("WELLSPRING_HTTPS", program.https())
+        .envs(environment.iter().copied())
         .output()
         .expect("node 20 must be installed (apt-get install nodejs npm)");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success(),
-        "{told}{}",
+        output.status.success() && told.contains(&format!("pass {tests}\n")),
+        "{tests} tests must pass:\n{told}{}",
         String::from_utf8_lossy(&output.stderr)
-    );
-    // `node --test` is content with no tests at all.
-    assert!(
-        told.contains("# pass 20\n") || told.contains("pass 20\n"),
-        "{told}"
     );
 }
 
+fn firefox() -> Option<String> {
+    let firefox = named("FIREFOX", "/usr/bin/firefox-esr");
+    firefox.exists().then(|| firefox.display().to_string())
+}
+
+fn named(variable: &str, otherwise: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| otherwise.into(), PathBuf::from)
+}
 /// What `package-lock.json` names, unless it is there: npm leaves a lock file of its own in what it has installed.
 fn install(folder: &Path) {
     let modified = |file: &str| {

@@ -14,7 +14,7 @@
 //! | `commands` | `wellspring publish` and `wellspring tail` | |
 //! | `openai` | OpenAI's own Python package, unmodified | `python3` with `venv` and `pip`, and PyPI the first time |
 //! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
-//! | `browser` | the playground in Chromium, on both ports | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
+//! | `browser` | the playground in Chromium, on both ports; the lab's model against Chromium, and Firefox where it is | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
 //!
 //! What is missing fails its test with a line that says what to install; only `openai` passes without its needs, and
 //! not where the variable `CI` is set. Around the tests: `process` is the binary, `program` the binary as a server,
