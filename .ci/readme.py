@@ -83,7 +83,8 @@ def main():
                 else:
                     ran = subprocess.run(
                         ["bash", "-o", "pipefail", "-c", command],
-                        cwd=ROOT, capture_output=True, timeout=COMMAND_DEADLINE, text=True,
+                        cwd=ROOT, capture_output=True, text=True,
+                        timeout=BUILD_DEADLINE if command.startswith("cargo") else COMMAND_DEADLINE,
                     )
                     print(ran.stdout[:300], flush=True)
                     if ran.returncode:
