@@ -2,7 +2,7 @@
 //
 //   WELLSPRING_LAB   the model's trials, as JSON: [{ name, base, tabs, browsers, expected }]
 //   CHROMIUM         the browser, /usr/bin/chromium by default
-//   FIREFOX          the other one, if there is one
+//   FIREFOX          the other one
 //
 // A trial's `base` is a running program; `expected` is what the model saw there.
 import assert from 'node:assert/strict';

@@ -51,19 +51,13 @@ async fn the_labs_model_does_what_browsers_do() {
     ] {
         trials.push(expected(&many, Transport::Http2Tls, 260, profile, &[browser]).await);
     }
-    let firefox = firefox();
-    let tests = 7 + if firefox.is_some() { 7 } else { 0 };
+    let firefox = installed("FIREFOX", "firefox-esr");
     let trials = Value::from(trials).to_string();
-    let mut environment = vec![("WELLSPRING_LAB", trials.as_str())];
-    match &firefox {
-        Some(firefox) => environment.push(("FIREFOX", firefox)),
-        None => {
-            eprintln!(
-                "without Firefox: apt-get install firefox-esr, or name one with FIREFOX=path"
-            );
-        }
-    }
-    pass("lab.test.mjs", &environment, tests);
+    let environment = [
+        ("WELLSPRING_LAB", trials.as_str()),
+        ("FIREFOX", firefox.as_str()),
+    ];
+    pass("lab.test.mjs", &environment, 14);
 }
 
 /// A trial for browsers, with what the model sees.
@@ -99,12 +93,7 @@ async fn expected(
 
 /// Runs one file of tests, of which so many must pass: `node --test` is content with none at all.
 fn pass(file: &str, environment: &[(&str, &str)], tests: usize) {
-    let chromium = named("CHROMIUM", "/usr/bin/chromium");
-    assert!(
-        chromium.exists(),
-        "{} is not there: install it (apt-get install chromium), or name another with CHROMIUM=path",
-        chromium.display()
-    );
+    let chromium = installed("CHROMIUM", "chromium");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     install(&folder);
     let output = Command::new("node")
@@ -122,14 +111,18 @@ fn pass(file: &str, environment: &[(&str, &str)], tests: usize) {
     );
 }
 
-fn firefox() -> Option<String> {
-    let firefox = named("FIREFOX", "/usr/bin/firefox-esr");
-    firefox.exists().then(|| firefox.display().to_string())
+/// The program that the variable names, or Debian's of this package.
+fn installed(variable: &str, package: &str) -> String {
+    let debians = || PathBuf::from(format!("/usr/bin/{package}"));
+    let program = std::env::var_os(variable).map_or_else(debians, PathBuf::from);
+    assert!(
+        program.exists(),
+        "{} is not there: install it (apt-get install {package}), or name another with {variable}=path",
+        program.display()
+    );
+    program.display().to_string()
 }
 
-fn named(variable: &str, otherwise: &str) -> PathBuf {
-    std::env::var_os(variable).map_or_else(|| otherwise.into(), PathBuf::from)
-}
 /// What `package-lock.json` names, unless it is there: npm leaves a lock file of its own in what it has installed.
 fn install(folder: &Path) {
     let modified = |file: &str| {
