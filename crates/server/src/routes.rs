@@ -188,7 +188,9 @@ impl Program {
         };
         match topics::read(&self.hub, request, topics, options) {
             Ok(response) => {
-                let names = topics.iter().cloned().map(Into::into);
+                let names = topics
+                    .iter()
+                    .map(|topic| self.hub.shared_name(topic).into());
                 stream::send(request, response, ledger, &self.cuts, names, limit)
             }
             Err(refusal) => Problem::from(refusal).into_answer(),

@@ -208,6 +208,14 @@ impl Hub {
         }
     }
 
+    /// The same name, as the hub keeps it while the topic is there: many who hold one name for long share its bytes.
+    #[must_use]
+    pub fn shared_name(&self, topic: &TopicName) -> TopicName {
+        let state = self.0.state.lock();
+        let (name, _) = state.topics.get_key_value(topic).unzip();
+        name.unwrap_or(topic).clone()
+    }
+
     /// The life of this hub.
     #[must_use]
     pub fn epoch(&self) -> Epoch {

@@ -15,6 +15,16 @@ use wellspring::{
     PublishError, Reader, Retention, Start, StreamOptions, SubscribeError, TopicName,
 };
 
+#[test]
+fn a_topics_name_is_there_once_for_all_who_hold_it() {
+    let hub = Hub::default();
+    let [first, second] = topics(["t", "t"]);
+    let place = |name: &TopicName| name.as_str().as_ptr();
+    assert_eq!(place(&hub.shared_name(&second)), place(&second), "no topic");
+    let _reader = hub.subscribe(std::slice::from_ref(&first), Start::Tail);
+    assert_eq!(place(&hub.shared_name(&second)), place(&first));
+}
+
 #[tokio::test]
 async fn one_sequence_numbers_all_topics() {
     let hub = Hub::default();
