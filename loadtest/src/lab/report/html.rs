@@ -47,7 +47,7 @@ impl Report {
             title: "Streams that are live".to_owned(),
             x: tabs(),
             y: linear("live streams"),
-            series: self.by_transport(Shape::Steps, |trial| trial.live as f64),
+            series: joined(self.by_transport(|trial| trial.live as f64)),
         }
     }
 
@@ -59,7 +59,7 @@ impl Report {
             ),
             x: tabs(),
             y: logarithmic("time to the answer (ms)"),
-            series: self.by_transport(Shape::Line, |trial| match trial.fetch {
+            series: self.by_transport(|trial| match trial.fetch {
                 Wait::Answered(after) => after.as_secs_f64() * 1e3,
                 Wait::ForEver => patience,
             }),
@@ -71,7 +71,7 @@ impl Report {
             title: "Until the last of the live tabs has its first event".to_owned(),
             x: tabs(),
             y: logarithmic("time to the first event (ms)"),
-            series: self.by_transport(Shape::Line, |trial| {
+            series: self.by_transport(|trial| {
                 let latest = trial.first_event.iter().max();
                 latest.map_or(f64::NAN, |after| after.as_secs_f64() * 1e3)
             }),
@@ -134,7 +134,7 @@ impl Report {
     }
 
     /// A line for each transport, over as many tabs as all of them were tried with.
-    fn by_transport(&self, shape: Shape, figure: impl Fn(&Trial) -> f64) -> Vec<Series> {
+    fn by_transport(&self, figure: impl Fn(&Trial) -> f64) -> Vec<Series> {
         let most = self.most_shared();
         Transport::ALL
             .into_iter()
@@ -146,7 +146,7 @@ impl Report {
                     .filter(|trial| trial.transport == transport && trial.tabs <= most)
                     .map(|trial| (trial.tabs as f64, figure(trial)))
                     .collect(),
-                shape,
+                shape: Shape::Line,
             })
             .filter(|series| !series.points.is_empty())
             .collect()
@@ -178,4 +178,16 @@ fn logarithmic(label: &str) -> Axis {
         label: label.to_owned(),
         scale: Scale::Logarithmic,
     }
+}
+
+/// Lines that lie on one another become one with both names: else only the last that was drawn could be seen.
+fn joined(series: Vec<Series>) -> Vec<Series> {
+    let mut joined: Vec<Series> = Vec::new();
+    for line in series {
+        match joined.iter_mut().find(|other| other.points == line.points) {
+            Some(other) => other.name = format!("{}, {}", other.name, line.name),
+            None => joined.push(line),
+        }
+    }
+    joined
 }
