@@ -1,5 +1,10 @@
 //! The `wellspring` program: events and LLM tokens from an app or a model to browsers.
 //!
+//! The allocator is the system's. Over 10,000 idle streams glibc's, jemalloc and mimalloc take, in KiB each: on HTTP/1.1
+//! 1.40, 1.35 and 1.38; over TLS 9.05, 9.15 and 9.09; on HTTP/2 over TLS, one to a connection, 32.1, 28.5 and 31.9; each
+//! further one 0.99, 1.00 and 1.13. (`compare --case idle`, with the others preloaded.) jemalloc's 11% there cost 3 MiB
+//! at the start, and a `make` that not every machine has.
+//!
 //! How a request travels: the front end's connection -> [`routes`] -> [`topics`] or [`runs`] -> a
 //! reader of `wellspring`'s in a body, and back out through the front end.
 
