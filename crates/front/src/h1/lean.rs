@@ -23,8 +23,9 @@ pub(crate) struct Lean<B> {
     stream: Stream,
     body: Source<B>,
     output: Output,
-    /// Requests that came before their time, for hyper. Mostly none, and then nothing is allocated.
-    ahead: Vec<u8>,
+    /// Requests that came before their time, for hyper. Mostly none: the room to grow that a `Vec` knows of is not worth
+    /// its 8 bytes.
+    ahead: Box<[u8]>,
 }
 
 /// Where the frames come from.
@@ -55,7 +56,7 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>
             body: Source::Flowing(settled.body),
             output: Output::new(settled.framing),
             // Copied: a slice would hold on to the whole of hyper's read buffer.
-            ahead: ahead.to_vec(),
+            ahead: ahead.into(),
         }
     }
 
@@ -102,7 +103,7 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>
         loop {
             let ahead = &mut self.ahead;
             match poll_listen(&mut self.stream, context, |heard| {
-                ahead.extend_from_slice(heard);
+                *ahead = [&**ahead, heard].concat().into();
             }) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => {
