@@ -12,7 +12,7 @@ thread_local! {
     static LAST: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
 }
 
-/// The current time. Spelled once per second and core: 20 ns instead of 180.
+/// The current time. Spelled once per second and core.
 pub(crate) fn now() -> HeaderValue {
     let second = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

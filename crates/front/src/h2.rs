@@ -1,7 +1,8 @@
 //! HTTP/2, by the `h2` crate, which one task per connection drives: all of its streams, and one write per turn.
 //!
-//! hyper spawns a task per stream and takes the connection's lock seven times per event: 100-byte events over TLS, 50
-//! connections with 100 streams each, took 0.60 us of CPU each and 2.9 KiB per stream.
+//! hyper spawns a task per stream and takes the connection's lock seven times per event: for 100-byte events over TLS, 50
+//! connections with 100 streams each, the front end took 0.77 us of CPU per delivery with it and 0.55 with this, and 2.2
+//! KiB per stream against 1.5 (`--example streams`, both on one machine in one hour).
 
 mod driver;
 mod head;

@@ -18,7 +18,7 @@ use super::{
 use crate::{application::Application, connection::Session, limits::Limits, socket::Gather};
 
 /// After so many rounds a turn ends although there is more to do, for the sake of the core's other connections: when
-/// the gathering buffer was filled a dozen times (1 ms of encryption), or some thousand streams were visited.
+/// the gathering buffer was filled a dozen times, or some thousand streams were visited.
 const ROUNDS: usize = 64;
 
 /// An open connection with all of its streams.
