@@ -29,8 +29,7 @@ use crate::{
 const ROUND_BYTES: usize = 48 * 1024;
 
 /// How many streams are visited before: the engine's queue never shrinks, and has 300 bytes for each frame that was
-/// ever in it at once. Few at a time also stay in the processor's cache
-/// from one step to the next.
+/// ever in it at once. A few at a time also stay in the processor's cache from one step to the next.
 const ROUND_VISITS: usize = 32;
 
 /// All streams of a connection.
