@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p wellspring-front --example streams [CONNECTIONS [STREAMS]]` (default: 50 with 100 each)
 //! prints, for events of 100, 300, 900 and 4,000 bytes, 20 times a second: CPU of the server's one core per delivery
-//! (median of five seconds), system calls per connection and event, and how often a body is asked per delivery; and
+//! (median of five seconds; of that thread alone, so not what waking tasks from the publisher's thread costs), system calls per connection and event, and how often a body is asked per delivery; and
 //! before that what an idle stream costs in resident memory. The readers are another process and only read.
 
 use std::{
