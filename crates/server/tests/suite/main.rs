@@ -12,14 +12,12 @@
 //! | `chat` | the demo's answers: left, read again, resumed | |
 //! | `relay` | the answers of an upstream, and its failures | |
 //! | `commands` | `wellspring publish` and `wellspring tail` | |
-//! | `openai` | OpenAI's own Python package, unmodified | `python3` with `venv` and `pip`, and PyPI the first time |
 //! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
 //! | `browser` | the playground in Chromium, on both ports; the lab's model against Chromium, and Firefox where it is | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
 //!
-//! What is missing fails its test with a line that says what to install; only `openai` passes without its needs, and
-//! not where the variable `CI` is set. Around the tests: `process` is the binary, `program` the binary as a server,
-//! `transport` and `stream` are its clients, `upstream` is a server behind it. Nothing sleeps for luck: everything waits
-//! for a state, with a deadline.
+//! What is missing fails its test with a line that says what to install. Around the tests: `process` is the binary,
+//! `program` the binary as a server, `transport` and `stream` are its clients, `upstream` is a server behind it; other
+//! people's clients are in `tests/clients`. Nothing sleeps for luck: everything waits for a state, with a deadline.
 
 mod browser;
 mod chat;
@@ -28,7 +26,6 @@ mod delivery;
 mod ingest;
 mod lab;
 mod lifecycle;
-mod openai;
 mod process;
 mod program;
 mod refusals;

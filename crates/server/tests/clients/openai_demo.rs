@@ -1,33 +1,17 @@
-//! OpenAI's own Python package, unmodified and as new as PyPI has it.
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
+//! OpenAI's own Python package and the model that is built in.
 
 use serde_json::{Value, json};
 
+use crate::packages::python;
 use crate::program::Program;
 use crate::stream::Events;
 use crate::transport::Transport;
 
 #[tokio::test]
 async fn the_official_python_package_streams_a_chat() {
-    let python = match python_with_openai() {
-        Ok(python) => python,
-        Err(why) => {
-            assert!(std::env::var_os("CI").is_none(), "{why}");
-            eprintln!("skipped, as CI is not set: {why}");
-            return;
-        }
-    };
     let program = Program::start(&[]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/openai_stream.py");
-    let mut command = Command::new(python);
-    command
-        .arg(script)
-        .arg(format!("{}/v1", program.http()))
-        .env_remove("OPENAI_BASE_URL")
-        .env("NO_PROXY", "127.0.0.1");
-    let told: Value = serde_json::from_str(&output_of(&mut command).unwrap()).unwrap();
+    let base = format!("{}/v1", program.http());
+    let told: Value = python("openai_demo.py", json!({ "base": base })).await;
 
     assert_eq!(told["models"], json!(["wellspring-demo"]), "{told}");
     for name in ["plain", "counted"] {
@@ -83,38 +67,4 @@ async fn text_of(program: &Program, answer: &Value) -> String {
         .iter()
         .map(|event| event.json()["text"].as_str().unwrap().to_owned());
     texts.collect()
-}
-
-/// A Python that has the package, in the folder that cargo keeps for tests: made once, and brought up to date.
-fn python_with_openai() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openai-venv");
-    let python = folder.join("bin/python");
-    if !python.exists() {
-        output_of(Command::new("python3").args(["-m", "venv"]).arg(&folder)).map_err(|why| {
-            format!("python3 with venv must be installed (apt-get install python3-venv): {why}")
-        })?;
-    }
-    let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--upgrade", "openai"]);
-    match output_of(&mut install) {
-        Ok(_) => Ok(python),
-        // Without a network, the one that is there will do.
-        Err(_) if output_of(Command::new(&python).args(["-c", "import openai"])).is_ok() => {
-            Ok(python)
-        }
-        Err(why) => Err(format!("pip cannot install openai: {why}")),
-    }
-}
-
-fn output_of(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(format!(
-            "{}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        ))
-    }
 }

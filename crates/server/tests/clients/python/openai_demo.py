@@ -1,6 +1,6 @@
 """Streams chats with OpenAI's own package, as an application does; prints what it got as JSON.
 
-Usage: openai_stream.py BASE_URL
+Usage: openai_demo.py '{"base": URL}'
 """
 
 import json
@@ -66,7 +66,8 @@ def whole(client):
 
 
 def main():
-    with openai.OpenAI(base_url=sys.argv[1], api_key="unused", max_retries=0) as client:
+    base = json.loads(sys.argv[1])["base"]
+    with openai.OpenAI(base_url=base, api_key="unused", max_retries=0) as client:
         print(
             json.dumps(
                 {
