@@ -394,6 +394,8 @@ where
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
+            // Event by event, as they leave: not when the one before is acknowledged.
+            socket.set_nodelay(true).unwrap();
             let service = service.clone();
             tokio::spawn(async move {
                 let mut server = auto::Builder::new(TokioExecutor::new());

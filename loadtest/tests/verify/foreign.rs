@@ -3,36 +3,45 @@
 use std::time::Duration;
 
 use http::Method;
+use tokio::sync::Notify;
 use wellspring_load::publisher::{Mode, Publication};
-use wellspring_load::run::Plan;
+use wellspring_load::report::Report;
+use wellspring_load::run::{Moment, Plan, run_watched};
 
 use crate::server::{Fault, Served, Transport};
 use crate::{plan, report};
 
-/// Listens with five subscribers while another run publishes 200 events.
-async fn listened(fault: Fault) -> wellspring_load::report::Report {
+/// Listens with five subscribers while another run publishes 200 events, until `deliveries` have come.
+async fn listened(fault: Fault, deliveries: u64) -> Report {
     let served = Served::start(Transport::Http1, fault).await;
     let publication = Publication {
         mode: Mode::Nothing,
-        duration: Some(Duration::from_millis(1_500)),
+        duration: Some(Duration::from_secs(60)),
         ..Publication::to(served.target())
     };
     let listening = Plan {
         publication,
         ..plan(&served, 5, 10_000)
     };
-    let (listened, ()) = tokio::join!(report(&listening), async {
+    let (enough, mut come) = (Notify::new(), 0);
+    let count = |moment: &Moment| {
+        come += moment.deliveries;
+        if come >= deliveries {
+            enough.notify_one();
+        }
+    };
+    let (listened, ()) = tokio::join!(run_watched(&listening, enough.notified(), count), async {
         while served.seen().positions.len() < 5 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         report(&plan(&served, 1, 200)).await;
     });
-    listened
+    listened.unwrap()
 }
 
 #[tokio::test]
 async fn who_only_listens_tells_events_apart_by_their_ids() {
-    let report = listened(Fault::None).await;
+    let report = listened(Fault::None, 1_000).await;
     assert!(report.is_complete() && report.listening, "{report}");
     assert_eq!(
         (report.events, report.totals().tally.received),
@@ -45,13 +54,13 @@ async fn who_only_listens_tells_events_apart_by_their_ids() {
 
 #[tokio::test]
 async fn who_only_listens_sees_what_comes_twice() {
-    let totals = listened(Fault::Doubles(7)).await.totals().tally;
+    let totals = listened(Fault::Doubles(7), 1_005).await.totals().tally;
     assert_eq!((totals.duplicated, totals.lost), (5, 0));
 }
 
 #[tokio::test]
 async fn without_ids_only_the_gaps_between_events_are_measured() {
-    let report = listened(Fault::NoIds).await;
+    let report = listened(Fault::NoIds, 1_000).await;
     assert_eq!(
         (report.events, report.totals().tally.foreign),
         (0, 1_000),

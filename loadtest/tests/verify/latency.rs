@@ -45,6 +45,19 @@ async fn held(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_latency_is_the_one_that_the_server_measured() {
+    // A machine that stalls between the two stamps makes the generator's later; not three times in a row.
+    let mut late = Vec::new();
+    for _ in 0..3 {
+        late = lateness().await;
+        if late.iter().all(|(_, late)| *late < SLACK) {
+            return;
+        }
+    }
+    panic!("reported later than measured by the server, at these quantiles: {late:?}");
+}
+
+/// How much later than the server's own figure the one reported is, at some quantiles. Never is it earlier.
+async fn lateness() -> Vec<(f64, Duration)> {
     // Rising holds: events stay in order, and the distribution is wide.
     let (report, held) = held(
         |event| Duration::from_millis(100 + 10 * event as u64),
@@ -54,16 +67,17 @@ async fn the_latency_is_the_one_that_the_server_measured() {
     .await;
     assert!(report.is_complete(), "{report}");
     assert_eq!((held.len(), report.latency.count()), (300, 300), "{report}");
-    for quantile in [0.1, 0.5, 0.9, 1.0] {
+    let late = |quantile: f64| {
         let rank = (quantile * held.len() as f64).ceil() as usize;
         let (own, reported) = (held[rank - 1], at(&report, quantile));
-        // Three digits of the histogram are 0.1 %; the server's stamp comes a little after its hand-over.
-        let floor = own.mul_f64(0.998).saturating_sub(Duration::from_millis(5));
+        // Three digits of the histogram are 0.1 %.
         assert!(
-            (floor..own + SLACK).contains(&reported),
+            reported >= own.mul_f64(0.998),
             "{quantile}: {reported:?} reported, {own:?} by the server"
         );
-    }
+        (quantile, reported.saturating_sub(own))
+    };
+    [0.1, 0.5, 0.9, 1.0].map(late).to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,5 +95,5 @@ async fn one_delayed_is_seen_as_one_delayed() {
     // 4 of 200 deliveries: those above the share of 0.98.
     assert!(at(&report, 0.98) < DELAY, "{report}");
     assert!(at(&report, 0.981) >= DELAY.mul_f64(0.999), "{report}");
-    assert!(at(&report, 1.0) < DELAY + SLACK * 5, "{report}");
+    assert!(at(&report, 1.0) < DELAY * 2, "{report}");
 }

@@ -375,11 +375,13 @@ impl Topic {
                 tokio::time::sleep_until((came_in + hold(next)).into()).await;
             }
             let event = Bytes::from(self.render(next));
+            // Before it is handed over: nobody can have it earlier.
+            let held = came_in.elapsed();
             if feed.send(Ok(event)).await.is_err() {
                 return;
             }
             if matches!(self.fault, Fault::Holds(_)) {
-                self.seen.lock().unwrap().held.push(came_in.elapsed());
+                self.seen.lock().unwrap().held.push(held);
             }
             if let Fault::DoublesLater(at, delay) = self.fault
                 && at == next

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wellspring_front::{EndReason, Scheme};
+use wellspring_front::{EndReason, Limits, Scheme};
 
 use crate::{
     application::Server,
@@ -11,20 +11,20 @@ use crate::{
     soon,
 };
 
+/// For peers who miss it on purpose.
 const LIMIT: Duration = Duration::from_millis(300);
 
-fn server() -> Server {
-    Server::with(1, |limits| {
-        limits.tls_handshake = LIMIT;
-        limits.request_head = LIMIT;
-        limits.ping_interval = LIMIT;
-        limits.ping_timeout = LIMIT;
-    })
+/// For peers who must say something within it, also on a busy machine.
+const AMPLE: Duration = Duration::from_secs(1);
+
+/// With the deadlines that a test is about; the others are as they always are, and far away.
+fn server(deadlines: impl FnOnce(&mut Limits)) -> Server {
+    Server::with(1, deadlines)
 }
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_cut_at_its_deadline() {
-    let server = server();
+    let server = server(|limits| limits.request_head = LIMIT);
     for beginning in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: a"] {
         let start = Instant::now();
         let mut stream = connect(server.address(Scheme::Http)).await;
@@ -42,7 +42,7 @@ async fn a_head_that_does_not_come_is_cut_at_its_deadline() {
 
 #[tokio::test]
 async fn a_head_that_trickles_does_not_win_time() {
-    let server = server();
+    let server = server(|limits| limits.request_head = LIMIT);
     let start = Instant::now();
     let mut stream = connect(server.address(Scheme::Http)).await;
     let mut sent = 0;
@@ -62,7 +62,7 @@ async fn a_head_that_trickles_does_not_win_time() {
 
 #[tokio::test]
 async fn a_handshake_that_does_not_finish_is_cut_at_its_deadline() {
-    let server = server();
+    let server = server(|limits| limits.tls_handshake = LIMIT);
     // A record's header (RFC 8446, section 5.1) that promises a hello of 256 bytes.
     for beginning in [&b""[..], b"\x16\x03\x01\x01\x00"] {
         let start = Instant::now();
@@ -77,7 +77,7 @@ async fn a_handshake_that_does_not_finish_is_cut_at_its_deadline() {
 
 #[tokio::test]
 async fn silence_after_the_handshake_is_cut_too() {
-    let server = server();
+    let server = server(|limits| limits.request_head = LIMIT);
     for protocol in ["h2", "http/1.1"] {
         let config = config(server.directory.path(), &[protocol]);
         let mut stream = connect_tls(server.address(Scheme::Https), &config).await;
@@ -95,7 +95,7 @@ async fn silence_after_the_handshake_is_cut_too() {
 
 #[tokio::test]
 async fn a_kept_alive_connection_may_idle_only_so_long() {
-    let server = server();
+    let server = server(|limits| limits.request_head = AMPLE);
     let mut stream = connect(server.address(Scheme::Http)).await;
     stream
         .write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -112,14 +112,14 @@ async fn a_kept_alive_connection_may_idle_only_so_long() {
 
 #[tokio::test]
 async fn a_stream_may_take_as_long_as_it_likes() {
-    let server = server();
+    let server = server(|limits| limits.request_head = AMPLE);
     let mut stream = connect(server.address(Scheme::Http)).await;
     stream
         .write_all(b"GET /stream HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
         .unwrap();
     // Twice as long as anything else may take.
-    tokio::time::sleep(LIMIT * 2).await;
+    tokio::time::sleep(AMPLE * 2).await;
     server.application.publish(b"still here");
     let mut seen = Vec::new();
     soon("an event", async {
@@ -132,7 +132,10 @@ async fn a_stream_may_take_as_long_as_it_likes() {
 
 #[tokio::test]
 async fn an_http_2_peer_that_answers_no_ping_is_given_up() {
-    let server = server();
+    let server = server(|limits| {
+        limits.ping_interval = LIMIT;
+        limits.ping_timeout = LIMIT;
+    });
     let mut stream = connect(server.address(Scheme::Http)).await;
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")

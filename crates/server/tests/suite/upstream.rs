@@ -56,6 +56,8 @@ impl Upstream {
         let server = tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
+                // Pieces leave when they are written, and not when the one before is acknowledged.
+                socket.set_nodelay(true).unwrap();
                 let asked = asked.clone();
                 let service = service_fn(move |request| Question::ask(asked.clone(), request));
                 let connection =

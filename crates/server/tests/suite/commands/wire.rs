@@ -22,6 +22,9 @@ impl Wire {
             for near in listener.incoming() {
                 let near = near.unwrap();
                 let far = TcpStream::connect(&server).unwrap();
+                // What is a packet on one side is a packet on the other.
+                near.set_nodelay(true).unwrap();
+                far.set_nodelay(true).unwrap();
                 let clone = |end: &TcpStream| end.try_clone().unwrap();
                 kept.lock().unwrap().extend([clone(&near), clone(&far)]);
                 carry(clone(&near), clone(&far));
