@@ -11,7 +11,6 @@
 
 mod browser;
 mod plan;
-mod process;
 mod program;
 mod queue;
 mod report;

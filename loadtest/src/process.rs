@@ -18,7 +18,8 @@ pub struct Process {
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Processor time of all its threads, in user and in kernel mode. The kernel counts in hundredths of a second.
+    /// Processor time of all its threads, in user and in kernel mode: to the nanosecond of those that live, in hundredths
+    /// of a second of those that are gone.
     pub cpu: Duration,
     /// Resident memory, in bytes.
     pub resident: u64,
@@ -64,7 +65,7 @@ impl Process {
         let memory = std::fs::read_to_string(format!("{}/statm", self.folder))?;
         let unreadable =
             || io::Error::new(io::ErrorKind::InvalidData, "/proc is not as Linux has it");
-        let cpu = cpu_ticks(&stat).ok_or_else(unreadable)? as f64
+        let whole = cpu_ticks(&stat).ok_or_else(unreadable)? as f64
             / rustix::param::clock_ticks_per_second() as f64;
         let pages: u64 = memory
             .split(' ')
@@ -72,9 +73,23 @@ impl Process {
             .and_then(|pages| pages.parse().ok())
             .ok_or_else(unreadable)?;
         Ok(Usage {
-            cpu: Duration::from_secs_f64(cpu),
+            cpu: self.living()?.max(Duration::from_secs_f64(whole)),
             resident: pages * rustix::param::page_size() as u64,
         })
+    }
+
+    /// Processor time of the threads that there are.
+    fn living(&self) -> io::Result<Duration> {
+        let mut cpu = Duration::ZERO;
+        for thread in std::fs::read_dir(format!("{}/task", self.folder))? {
+            // It may end while the others are read; and not every kernel counts.
+            let schedule = std::fs::read_to_string(thread?.path().join("schedstat"));
+            let spent = schedule
+                .ok()
+                .and_then(|schedule| schedule.split(' ').next()?.parse().ok());
+            cpu += Duration::from_nanos(spent.unwrap_or(0));
+        }
+        Ok(cpu)
     }
 }
 
@@ -111,17 +126,39 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::time::{ClockId, clock_gettime};
+
     use super::*;
 
     #[test]
     fn work_is_seen_as_processor_time_and_memory() {
         let process = Process::own();
         let before = process.usage().unwrap();
-        let mut room = Vec::new();
-        while process.usage().unwrap().cpu <= before.cpu {
-            room.extend_from_slice(&[1u8; 1 << 20]);
-        }
-        assert!(process.usage().unwrap().resident > before.resident);
+        let room = vec![1_u8; 32 << 20];
+        // What a running thread has used shows when it gives way.
+        std::thread::yield_now();
+        let after = process.usage().unwrap();
+        assert_eq!(room.last(), Some(&1));
+        assert!(after.cpu > before.cpu, "{before:?} {after:?}");
+        assert!(
+            after.resident > before.resident + (16 << 20),
+            "{before:?} {after:?}"
+        );
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_has_worked_all_the_same() {
+        let process = Process::own();
+        let before = process.usage().unwrap().cpu;
+        const WORK: Duration = Duration::from_millis(200);
+        let worked = std::thread::spawn(|| {
+            let spent = || clock_gettime(ClockId::ThreadCPUTime);
+            while Duration::try_from(spent()).unwrap() < WORK {}
+        });
+        worked.join().unwrap();
+        // The hundredths of user and of kernel mode are rounded down.
+        let spent = process.usage().unwrap().cpu - before;
+        assert!(spent >= WORK * 4 / 5, "{spent:?}");
     }
 
     #[test]

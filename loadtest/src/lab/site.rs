@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::LabError;
-use super::process::Usage;
+use crate::process::{Process, Usage};
 use crate::target::{Protocol, Target, Trust};
 
 /// A running server, as browsers find it.
@@ -76,8 +76,10 @@ impl Site {
 
     /// What the server's process uses, if it may be watched.
     pub(crate) fn usage(&self) -> Result<Option<Usage>, LabError> {
-        let read =
-            |process| Usage::of(process).map_err(|source| LabError::Process { process, source });
+        let read = |process| {
+            let usage = Process::of(process).usage();
+            usage.map_err(|source| LabError::Process { process, source })
+        };
         self.process.map(read).transpose()
     }
 
