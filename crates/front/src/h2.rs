@@ -4,12 +4,15 @@
 //! of 100 streams each over TLS, a stream took 2.2 KiB with it and takes 1.5 so (`--example streams`, one run of each).
 
 mod driver;
+mod gather;
 mod head;
 mod outbox;
 mod ping;
 mod ready;
 mod stream;
 mod streams;
+mod tap;
+mod window;
 
 use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll};
 
@@ -17,6 +20,7 @@ use tokio::time::Sleep;
 
 use self::{
     driver::{Driver, End},
+    gather::Gather,
     outbox::{MAX_PIECE, Piece},
 };
 use crate::{
@@ -25,7 +29,6 @@ use crate::{
     drain::Phase,
     limits::Limits,
     shard::Shard,
-    socket::Gather,
 };
 
 /// What a peer may send before we have read it. Requests are small, and event streams send nothing: the protocol's

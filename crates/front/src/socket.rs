@@ -1,11 +1,9 @@
 //! Sockets: how listeners are set up, and the IO types between a socket and a protocol's engine.
 
-mod gather;
 mod stream;
 
 use std::{io, net::SocketAddr, time::Duration};
 
-pub(crate) use gather::Gather;
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 pub(crate) use stream::{Socket, Stream};
 

@@ -10,12 +10,14 @@ use std::{
 use h2::{Reason, server};
 
 use super::{
+    gather::Gather,
     outbox::Piece,
     ping::Pings,
     ready::{Ready, Rest},
     streams::Streams,
+    window::{Credit, Overflow},
 };
-use crate::{application::Application, connection::Session, limits::Limits, socket::Gather};
+use crate::{application::Application, connection::Session, limits::Limits};
 
 /// After so many rounds a turn ends although there is more to do, for the sake of the core's other connections: when
 /// the gathering buffer was filled a dozen times, or some thousand streams were visited.
@@ -30,6 +32,8 @@ pub(super) struct Driver<A: Application> {
     streams: Streams<A>,
     pings: Pings,
     timer_waker: Waker,
+    /// Empty between rounds.
+    credits: Vec<Credit>,
 }
 
 /// How a connection ended.
@@ -54,11 +58,12 @@ impl<A: Application> Driver<A> {
         Self {
             engine,
             engine_waker: ready.engine(),
+            streams: Streams::new(Rc::clone(session), Arc::clone(&ready), io.clone()),
             io,
-            streams: Streams::new(Rc::clone(session), Arc::clone(&ready)),
             pings: Pings::new(pings, limits),
             timer_waker: ready.timer(),
             ready,
+            credits: Vec::new(),
         }
     }
 
@@ -88,6 +93,9 @@ impl<A: Application> Driver<A> {
         }
         for _ in 0..ROUNDS {
             self.round()?;
+            if self.io.is_full() {
+                self.drain_io(context)?;
+            }
             let rest = self.rest();
             let goes_on = self.streams.is_waiting() && rest == Rest::Idle;
             if goes_on || !self.ready.is_quiet(rest) {
@@ -125,16 +133,36 @@ impl<A: Application> Driver<A> {
                 return Err(End::PingTimeout);
             }
         }
-        if woken.engine
-            && let Poll::Ready(result) = self.poll_engine()
-        {
-            return Err(End::Closed(result));
+        if woken.engine {
+            if let Poll::Ready(result) = self.poll_engine() {
+                return Err(End::Closed(result));
+            }
+            self.take_credits()?;
+            if !self.io.is_torn() {
+                self.streams.heads_are_out();
+            }
         }
-        self.streams.take_receipts();
         // Behind a socket that takes no more, bodies wait: what they have then leaves in larger frames.
-        if !self.io.is_blocked() {
+        if !self.io.is_blocked() && !self.io.is_torn() {
             let small = self.streams.visit(self.pings.hold());
             self.pings.count(small);
+            if self.streams.has_headless() {
+                self.engine_waker.wake_by_ref();
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out what room the peer has granted.
+    fn take_credits(&mut self) -> Result<(), End> {
+        self.io.take_credits(&mut self.credits);
+        let mut credits = self.credits.drain(..);
+        if let Err(Overflow) = credits.try_for_each(|credit| self.streams.grant(credit)) {
+            drop(credits);
+            let reason = Reason::FLOW_CONTROL_ERROR;
+            self.engine.abrupt_shutdown(reason);
+            let _ = self.poll_engine();
+            return Err(End::Closed(Err(reason.into())));
         }
         Ok(())
     }

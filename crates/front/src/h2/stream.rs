@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, SendStream, server::SendResponse};
 use http::{HeaderMap, Response};
 use http_body::Body;
@@ -13,7 +13,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     head,
-    outbox::{MAX_PIECE, Outbox, Piece},
+    outbox::{Outbox, Piece},
+    window::{Balance, Full},
 };
 use crate::{
     application::Application,
@@ -23,12 +24,15 @@ use crate::{
 /// A stream whose request has come.
 pub(super) struct Stream<A: Application> {
     waker: Waker,
+    id: u32,
+    /// What its window is beyond what all begin with.
+    pub(super) balance: Balance,
     stage: Stage<A>,
 }
 
 /// What a visit leaves behind.
 pub(super) enum Visit {
-    /// The stream waits to be woken, or for its piece to be out.
+    /// The stream waits to be woken, or for room, or for its head to be written.
     Waits,
     /// There may be more to do at once.
     Again,
@@ -52,6 +56,8 @@ impl<A: Application> Stream<A> {
     ) -> Self {
         Self {
             waker,
+            id: respond.stream_id().as_u32(),
+            balance: Balance::default(),
             stage: Stage::Responding(Box::pin(Responding {
                 answer,
                 respond,
@@ -71,48 +77,69 @@ impl<A: Application> Stream<A> {
             }
         }
         match &mut self.stage {
-            Stage::Sending(sending) => sending.visit(context, key, outbox),
+            Stage::Sending(sending) => {
+                let place = Place { key, id: self.id };
+                sending.visit(context, place, &mut self.balance, outbox)
+            }
             Stage::Responding(_) => unreachable!("it has just become sending"),
         }
     }
 
-    /// Puts a visit off until [`is_due`](Self::is_due) is asked; false when the stream has no body to hold back.
+    /// Its identifier on the wire.
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Puts a visit off until [`release`](Self::release); false when the stream has no body to hold back.
     pub(super) fn hold(&mut self) -> bool {
         match &mut self.stage {
             Stage::Responding(_) => false,
             Stage::Sending(sending) => {
-                sending.again = true;
+                sending.held = true;
                 true
             }
         }
     }
 
-    /// Takes note that the stream's piece is out.
-    pub(super) fn piece_is_out(&mut self) {
-        if let Stage::Sending(sending) = &mut self.stage {
-            sending.piece_under_way = false;
+    /// Whether a visit was put off.
+    pub(super) fn release(&mut self) -> bool {
+        match &mut self.stage {
+            Stage::Responding(_) => false,
+            Stage::Sending(sending) => std::mem::take(&mut sending.held),
         }
     }
 
-    /// Whether a visit was put off whose time has come.
-    pub(super) fn is_due(&mut self) -> bool {
+    /// Takes note that the stream's own window is wider; true when it waited for that.
+    pub(super) fn has_room(&mut self) -> bool {
         match &mut self.stage {
             Stage::Responding(_) => false,
-            Stage::Sending(sending) => {
-                !sending.piece_under_way && std::mem::take(&mut sending.again)
-            }
+            Stage::Sending(sending) => std::mem::take(&mut sending.full),
+        }
+    }
+
+    /// Takes note that the stream does not wait for the connection's window any more.
+    pub(super) fn is_called(&mut self) {
+        if let Stage::Sending(sending) = &mut self.stage {
+            sending.queues = false;
+        }
+    }
+
+    /// Takes note that the engine has written the stream's head.
+    pub(super) fn head_is_out(&mut self) {
+        if let Stage::Sending(sending) = &mut self.stage {
+            sending.head = Head::Out;
         }
     }
 
     /// Ends the stream visibly.
-    pub(super) fn fail(&mut self) {
+    pub(super) fn fail(&mut self, reason: Reason) {
         match &mut self.stage {
             Stage::Responding(responding) => {
                 let respond = responding.as_mut().project().respond;
-                respond.send_reset(Reason::INTERNAL_ERROR);
+                respond.send_reset(reason);
             }
             Stage::Sending(sending) => {
-                sending.send.send_reset(Reason::INTERNAL_ERROR);
+                sending.send.send_reset(reason);
             }
         }
     }
@@ -151,8 +178,11 @@ where
                     body,
                     send,
                     rest: None,
-                    piece_under_way: false,
-                    again: false,
+                    heard: 0,
+                    head: Head::Given,
+                    full: false,
+                    queues: false,
+                    held: false,
                 }))
             }
             Err(error) => {
@@ -169,9 +199,33 @@ struct Sending<B> {
     body: B,
     send: SendStream<Piece>,
     rest: Option<Box<Rest>>,
-    piece_under_way: bool,
-    /// Whether to visit the stream when its piece is out.
-    again: bool,
+    /// What the engine had heard when it was last asked whether the stream was reset.
+    heard: u32,
+    head: Head,
+    /// Whether it waits for room in its own window.
+    full: bool,
+    /// Whether it queues for room in the connection's.
+    queues: bool,
+    /// Whether a visit was put off.
+    held: bool,
+}
+
+/// Where a response's head is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Head {
+    /// With the engine.
+    Given,
+    /// With the engine, and the outbox knows that the stream waits for it.
+    Awaited,
+    /// Written.
+    Out,
+}
+
+/// Which stream it is: here and on the wire.
+#[derive(Clone, Copy)]
+struct Place {
+    key: u32,
+    id: u32,
 }
 
 /// What the body has given that could not be handed over at once.
@@ -195,58 +249,81 @@ impl<B> Sending<B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
-    fn visit(&mut self, context: &mut Context<'_>, key: u32, outbox: &mut Outbox) -> Visit {
-        if self.piece_under_way {
-            self.again = true;
-            return reset_or_wait(&mut self.send, context);
+    fn visit(
+        &mut self,
+        context: &mut Context<'_>,
+        place: Place,
+        balance: &mut Balance,
+        outbox: &mut Outbox,
+    ) -> Visit {
+        if self.heard != outbox.heard() {
+            self.heard = outbox.heard();
+            if self.send.poll_reset(context).is_ready() {
+                return Visit::Over;
+            }
         }
+        if self.head == Head::Awaited {
+            return Visit::Waits;
+        }
+        // A body that could not be sent is not asked: what it has when there is room leaves in larger frames.
+        let room = match outbox.room(*balance) {
+            Ok(room) => room,
+            Err(full) => {
+                match full {
+                    Full::Stream => self.full = true,
+                    Full::Connection if self.queues => {}
+                    Full::Connection => {
+                        self.queues = true;
+                        outbox.waiting.push_back(place.key);
+                    }
+                }
+                return reset_or_wait(&mut self.send, context);
+            }
+        };
         let (mut data, after) = match self.rest.take() {
             Some(rest) => (rest.data, rest.after),
             None => gather(&mut self.body, context),
         };
-        // Not split when it is whole: that would count its owners up and down again.
-        let piece = if data.len() <= MAX_PIECE {
-            std::mem::take(&mut data)
-        } else {
-            data.split_to(MAX_PIECE)
-        };
-        let whole = data.is_empty();
-        if whole && matches!(after, After::End) {
+        if matches!(after, After::End)
+            && let Some(last) = outbox.last_piece(balance, &mut data)
+        {
             // An error here says that the stream is over already.
-            let _ = self.send.send_data(outbox.last_piece(piece), true);
+            let _ = self.send.send_data(last, true);
             return Visit::Over;
         }
-        let sends = !piece.is_empty();
+        let sends = !data.is_empty();
+        if sends && self.head == Head::Given {
+            self.head = Head::Awaited;
+            outbox.headless.push(place.key);
+            self.rest = Some(Box::new(Rest { data, after }));
+            return Visit::Waits;
+        }
         if sends {
-            if self
-                .send
-                .send_data(outbox.piece(key, piece), false)
-                .is_err()
-            {
-                return Visit::Over;
+            let length = data.len().min(room);
+            outbox.write(place.id, balance, &data[..length]);
+            if length < data.len() {
+                data.advance(length);
+                self.rest = Some(Box::new(Rest { data, after }));
+                return Visit::Again;
             }
-            self.piece_under_way = true;
         }
         match after {
-            After::Waiting if whole && sends => return Visit::Waits,
-            After::Waiting if whole => return reset_or_wait(&mut self.send, context),
-            After::Trailers(trailers) if whole => {
+            After::Waiting if sends => return Visit::Waits,
+            After::Waiting => return reset_or_wait(&mut self.send, context),
+            After::More => return Visit::Again,
+            After::End => {
+                let end = outbox.last_piece(balance, &mut Bytes::new());
+                let _ = end.map(|end| self.send.send_data(end, true));
+            }
+            After::Trailers(trailers) => {
                 if let Err(error) = self.send.send_trailers(*trailers) {
                     tracing::debug!(%error, "trailers could not be sent");
                     self.send.send_reset(Reason::INTERNAL_ERROR);
                 }
-                return Visit::Over;
             }
-            // Only when the data before it is out: a reset overtakes what is queued.
-            After::Failure if whole && !sends => {
-                self.send.send_reset(Reason::INTERNAL_ERROR);
-                return Visit::Over;
-            }
-            After::More if whole => {}
-            after => self.rest = Some(Box::new(Rest { data, after })),
+            After::Failure => self.send.send_reset(Reason::INTERNAL_ERROR),
         }
-        self.again = sends;
-        if sends { Visit::Waits } else { Visit::Again }
+        Visit::Over
     }
 }
 
@@ -258,7 +335,7 @@ fn reset_or_wait(send: &mut SendStream<Piece>, context: &mut Context<'_>) -> Vis
 }
 
 /// Up to this length, pieces that a body gives one after the other leave as one frame: peers built on `h2` give a
-/// connection up that sends too many small ones, and each takes the engine 2,200 instructions.
+/// connection up that sends too many small ones.
 const JOINED: usize = 1024;
 
 /// How often a body is asked in a row: one that gives nothing must not hold up the others.

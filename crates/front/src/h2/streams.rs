@@ -1,7 +1,7 @@
 //! The streams of a connection, and the line of those that have something to do.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::poll_fn,
     pin::pin,
     rc::Rc,
@@ -15,9 +15,11 @@ use slab::Slab;
 use tokio::task::unconstrained;
 
 use super::{
+    gather::Gather,
     outbox::{Outbox, Piece},
     ready::{Ready, Woken},
     stream::{Stream, Visit},
+    window::{Credit, Overflow},
 };
 use crate::{
     application::{Application, RequestBody},
@@ -25,30 +27,29 @@ use crate::{
     date,
 };
 
-/// How many bytes streams hand over before the engine writes them to the gathering buffer: most of what that holds.
-const ROUND_BYTES: usize = 48 * 1024;
-
-/// How many streams are visited before: the engine's queue never shrinks, and has 300 bytes for each frame that was
-/// ever in it at once. A few at a time also stay in the processor's cache from one step to the next.
-const ROUND_VISITS: usize = 32;
+/// After so many visits the engine has a look at what came.
+const ROUND_VISITS: usize = 128;
 
 /// All streams of a connection.
 pub(super) struct Streams<A: Application> {
     session: Rc<Session<A>>,
     ready: Arc<Ready>,
     streams: Slab<Stream<A>>,
+    /// By its identifier on the wire: a stream's key.
+    keys: HashMap<u32, u32>,
     line: VecDeque<u32>,
     outbox: Outbox,
 }
 
 impl<A: Application> Streams<A> {
-    pub(super) fn new(session: Rc<Session<A>>, ready: Arc<Ready>) -> Self {
+    pub(super) fn new(session: Rc<Session<A>>, ready: Arc<Ready>, io: Gather) -> Self {
         Self {
             session,
             ready,
             streams: Slab::new(),
+            keys: HashMap::new(),
             line: VecDeque::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(io),
         }
     }
 
@@ -68,8 +69,10 @@ impl<A: Application> Streams<A> {
         match catch(|| self.session.answer(request)) {
             Ok(answer) => {
                 let entry = self.streams.vacant_entry();
-                let waker = self.ready.stream(key_of(entry.key()));
-                entry.insert(Stream::new(waker, answer, respond, is_head));
+                let key = key_of(entry.key());
+                let waker = self.ready.stream(key);
+                let stream = entry.insert(Stream::new(waker, answer, respond, is_head));
+                self.keys.insert(stream.id(), key);
             }
             Err(_) => respond.send_reset(Reason::INTERNAL_ERROR),
         }
@@ -80,23 +83,60 @@ impl<A: Application> Streams<A> {
         self.ready.take(&mut self.line)
     }
 
-    /// Lines up whose piece is out and who has more.
-    pub(super) fn take_receipts(&mut self) {
-        let (streams, line) = (&mut self.streams, &mut self.line);
-        self.outbox.receipts(|key| {
-            if let Some(stream) = streams.get_mut(key as usize) {
-                stream.piece_is_out();
-                if stream.is_due() {
-                    line.push_back(key);
+    /// Takes note of more room, and lines up who waited for it. An overflow is the whole connection's.
+    ///
+    /// What the peer grants to a stream that is over already is of no use to anybody.
+    pub(super) fn grant(&mut self, credit: Credit) -> Result<(), Overflow> {
+        let windows = &mut self.outbox.windows;
+        match credit {
+            Credit::Connection(bytes) => windows.widen(bytes)?,
+            Credit::Stream { id, bytes } => {
+                let Some(&key) = self.keys.get(&id) else {
+                    return Ok(());
+                };
+                let stream = &mut self.streams[key as usize];
+                if windows.widen_stream(&mut stream.balance, bytes).is_err() {
+                    stream.fail(Reason::FLOW_CONTROL_ERROR);
+                    self.remove(key);
+                } else if stream.has_room() {
+                    self.line.push_back(key);
                 }
             }
-        });
+            Credit::Initial(bytes) => {
+                windows.begin_with(bytes);
+                for (key, stream) in &mut self.streams {
+                    if !windows.holds(stream.balance) {
+                        return Err(Overflow);
+                    }
+                    if stream.has_room() {
+                        self.line.push_back(key_of(key));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lines up whose head the engine has written by now: all of those that it was given.
+    pub(super) fn heads_are_out(&mut self) {
+        self.outbox.take_back();
+        for key in self.outbox.headless.drain(..) {
+            if let Some(stream) = self.streams.get_mut(key as usize) {
+                stream.head_is_out();
+                self.line.push_back(key);
+            }
+        }
+    }
+
+    /// Whether somebody waits until the engine has written its head.
+    pub(super) fn has_headless(&self) -> bool {
+        !self.outbox.headless.is_empty()
     }
 
     /// Lines up who was held back.
     pub(super) fn release(&mut self) {
         for (key, stream) in &mut self.streams {
-            if stream.is_due() {
+            if stream.release() {
                 self.line.push_back(key_of(key));
             }
         }
@@ -104,19 +144,19 @@ impl<A: Application> Streams<A> {
 
     /// Whether somebody is still in the line.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.line.is_empty()
+        !self.line.is_empty() || self.outbox.windows.is_open() && !self.outbox.waiting.is_empty()
     }
 
-    /// Visits the streams in the line, each once, until it is empty or they have handed over enough for one round.
-    /// Returns how many small frames they have handed over. Bodies can be held back.
+    /// Visits the streams in the line, each once, until it is empty, the gathering buffer is full, or the round is over.
+    /// Returns how many small frames they have written. Bodies can be held back.
     pub(super) fn visit(&mut self, hold: bool) -> u32 {
-        (self.outbox.bytes, self.outbox.small) = (0, 0);
+        self.outbox.small = 0;
         // tokio's budget is for a task, and this one serves many streams: after 128 receives, say, the rest would
         // seem to have nothing. The round is bounded by itself.
         let round = pin!(unconstrained(poll_fn(|_| {
             for _ in 0..ROUND_VISITS {
-                if self.outbox.bytes < ROUND_BYTES
-                    && let Some(key) = self.line.pop_front()
+                if !self.outbox.is_full()
+                    && let Some(key) = self.next()
                 {
                     self.visit_one(key, hold);
                 }
@@ -125,6 +165,19 @@ impl<A: Application> Streams<A> {
         })));
         let _ = round.poll(&mut Context::from_waker(Waker::noop()));
         self.outbox.small
+    }
+
+    /// Who waited for the connection's window, as long as that is open; then the line.
+    fn next(&mut self) -> Option<u32> {
+        if self.outbox.windows.is_open()
+            && let Some(key) = self.outbox.waiting.pop_front()
+        {
+            if let Some(stream) = self.streams.get_mut(key as usize) {
+                stream.is_called();
+            }
+            return Some(key);
+        }
+        self.line.pop_front()
     }
 
     fn visit_one(&mut self, key: u32, hold: bool) {
@@ -139,9 +192,14 @@ impl<A: Application> Streams<A> {
             Ok(Visit::Waits) => return,
             Ok(Visit::Again) => return self.line.push_back(key),
             Ok(Visit::Over) => {}
-            Err(_) => stream.fail(),
+            Err(_) => stream.fail(Reason::INTERNAL_ERROR),
         }
+        self.remove(key);
+    }
+
+    fn remove(&mut self, key: u32) {
         let stream = self.streams.remove(key as usize);
+        self.keys.remove(&stream.id());
         let _ = catch(|| drop(stream));
     }
 }

@@ -5,3 +5,4 @@ mod frames;
 mod playground;
 mod responses;
 mod streams;
+mod windows;

@@ -26,9 +26,9 @@ use super::Driver;
 use crate::{
     Application, Connection, Limits, RequestBody,
     connection::{CountedBody, Session},
-    h2::{Engine, engine, stream::Stream},
+    h2::{Engine, engine, gather::Gather, stream::Stream},
     listener::Accepted,
-    socket::{self, Gather, Socket},
+    socket::{self, Socket},
 };
 
 const STREAMS: usize = 100;

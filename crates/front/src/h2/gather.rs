@@ -1,4 +1,4 @@
-//! One write per turn: what HTTP/2's engine writes while it is polled is gathered, and leaves when the turn is over.
+//! One write per turn: what the engine and the streams write is gathered, and leaves when the turn is over.
 
 use std::{
     cell::RefCell,
@@ -10,10 +10,14 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Stream;
+use super::{tap::Tap, window::Credit};
+use crate::socket::Stream;
 
-/// How much one turn gathers before it must write: 4 TLS records, and what rustls takes at once.
+/// How much one turn gathers before it must write: 4 TLS records.
 const CAPACITY: usize = 64 * 1024;
+
+/// How much rustls may hold: all that is ever gathered, with the frame that fills the buffer and what encryption adds.
+const ENCRYPTED: usize = CAPACITY + 17 * 1024;
 
 /// How much the engine reads in one go, until [`read_on`](Gather::read_on).
 ///
@@ -45,19 +49,78 @@ struct Gathered {
     written: usize,
     /// Whether the socket last took no more.
     blocked: bool,
+    /// Whether the engine has begun something that it has not written to its end.
+    torn: bool,
     /// How much may be read yet.
     allowance: usize,
+    tap: Tap,
+    /// What passed the tap and had no room where the engine reads.
+    passed: Vec<u8>,
+    /// How often the engine was given something to read.
+    heard: u32,
 }
 
+/// A DATA frame's header (RFC 9113, sections 4.1 and 6.1), without flags.
+const HEAD: usize = 9;
+
 impl Gather {
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(mut stream: Stream) -> Self {
+        stream.set_buffer_limit(ENCRYPTED);
         Self(Rc::new(RefCell::new(Gathered {
             stream,
             bytes: Vec::new(),
             written: 0,
             blocked: false,
+            torn: false,
             allowance: READ,
+            tap: Tap::new(),
+            passed: Vec::new(),
+            heard: 0,
         })))
+    }
+
+    /// Writes a DATA frame behind what was gathered. To be called between two frames of the engine's
+    /// ([`is_torn`](Self::is_torn)), and for a stream whose head the engine has written.
+    pub(super) fn frame(&self, stream: u32, payload: &[u8]) {
+        let gathered = &mut *self.0.borrow_mut();
+        debug_assert!(!gathered.torn && !payload.is_empty());
+        gathered.fetch();
+        let [_, l0, l1, l2] = (payload.len() as u32).to_be_bytes();
+        let [i0, i1, i2, i3] = stream.to_be_bytes();
+        let bytes = &mut gathered.bytes;
+        bytes.reserve(HEAD + payload.len());
+        bytes.extend_from_slice(&[l0, l1, l2, 0, 0, i0, i1, i2, i3]);
+        bytes.extend_from_slice(payload);
+    }
+
+    /// Whether so much is gathered that it should leave before there is more: a frame beyond that is borne.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.borrow().bytes.len() >= CAPACITY
+    }
+
+    /// Whether the engine has written a part of something: nothing may come between it and the rest.
+    pub(super) fn is_torn(&self) -> bool {
+        self.0.borrow().torn
+    }
+
+    /// A number that changes whenever the engine was given something to read: since then it may have reset a stream.
+    pub(super) fn heard(&self) -> u32 {
+        self.0.borrow().heard
+    }
+
+    /// Adds to `credits` what room the peer has granted since the last time.
+    pub(super) fn take_credits(&self, credits: &mut Vec<Credit>) {
+        self.0.borrow_mut().tap.take_credits(credits);
+    }
+
+    /// Says whether the engine can send so many bytes by itself now, and takes note that it will.
+    pub(super) fn spend(&self, bytes: u32) -> bool {
+        self.0.borrow_mut().tap.spend(bytes)
+    }
+
+    /// Takes note that the engine did not send so many bytes after all.
+    pub(super) fn refund(&self, bytes: u32) {
+        self.0.borrow_mut().tap.refund(bytes);
     }
 
     /// Allows as much again to be read. True when there was an end to it, and so the engine is to be polled again:
@@ -117,10 +180,33 @@ impl Gathered {
         if self.bytes.len() >= CAPACITY {
             ready!(self.drain(context))?;
         }
+        self.fetch();
+        Poll::Ready(Ok(CAPACITY.saturating_sub(self.bytes.len())))
+    }
+
+    fn fetch(&mut self) {
         if self.bytes.capacity() == 0 {
             self.bytes = SPARE.take();
         }
-        Poll::Ready(Ok(CAPACITY - self.bytes.len()))
+    }
+
+    /// Reads until something passes the tap.
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.passed.is_empty() {
+            if self.allowance == 0 {
+                return Poll::Pending;
+            }
+            let mut bytes = [0; READ];
+            let mut part = ReadBuf::new(&mut bytes[..self.allowance]);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+            let part = part.filled();
+            if part.is_empty() {
+                break;
+            }
+            self.allowance -= part.len();
+            self.tap.pass(part, &mut self.passed);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -131,15 +217,15 @@ impl AsyncRead for Gather {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let gathered = &mut *self.0.borrow_mut();
-        if gathered.allowance == 0 {
-            return Poll::Pending;
+        ready!(gathered.read(context))?;
+        let given = gathered.passed.len().min(buffer.remaining());
+        buffer.put_slice(&gathered.passed[..given]);
+        gathered.passed.drain(..given);
+        if gathered.passed.is_empty() {
+            // Nothing is kept by a connection that is silent.
+            gathered.passed = Vec::new();
         }
-        let room = gathered.allowance.min(buffer.remaining());
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        ready!(Pin::new(&mut gathered.stream).poll_read(context, &mut part))?;
-        let read = part.filled().len();
-        gathered.allowance -= read;
-        buffer.advance(read);
+        gathered.heard = gathered.heard.wrapping_add(1);
         Poll::Ready(Ok(()))
     }
 }
@@ -151,12 +237,15 @@ impl AsyncWrite for Gather {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let mut gathered = self.0.borrow_mut();
+        gathered.torn = true;
         let taken = ready!(gathered.room(context))?.min(bytes.len());
         gathered.bytes.extend_from_slice(&bytes[..taken]);
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The engine flushes when it has written all that it has.
+        self.0.borrow_mut().torn = false;
         Poll::Ready(Ok(()))
     }
 
