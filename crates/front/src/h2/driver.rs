@@ -138,12 +138,13 @@ impl<A: Application> Driver<A> {
                 return Err(End::Closed(result));
             }
             self.take_credits()?;
-            if !self.io.is_torn() {
+            if !self.io.is_blocked() {
                 self.streams.heads_are_out();
             }
         }
-        // Behind a socket that takes no more, bodies wait: what they have then leaves in larger frames.
-        if !self.io.is_blocked() && !self.io.is_torn() {
+        // Behind a socket that takes no more, bodies wait: what they have then leaves in larger frames. When it takes
+        // more again, the engine goes on first, for it may be in the middle of something.
+        if !self.io.is_blocked() {
             let small = self.streams.visit(self.pings.hold());
             self.pings.count(small);
             if self.streams.has_headless() {

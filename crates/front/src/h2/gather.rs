@@ -49,8 +49,6 @@ struct Gathered {
     written: usize,
     /// Whether the socket last took no more.
     blocked: bool,
-    /// Whether the engine has begun something that it has not written to its end.
-    torn: bool,
     /// How much may be read yet.
     allowance: usize,
     tap: Tap,
@@ -71,7 +69,6 @@ impl Gather {
             bytes: Vec::new(),
             written: 0,
             blocked: false,
-            torn: false,
             allowance: READ,
             tap: Tap::new(),
             passed: Vec::new(),
@@ -79,11 +76,11 @@ impl Gather {
         })))
     }
 
-    /// Writes a DATA frame behind what was gathered. To be called between two frames of the engine's
-    /// ([`is_torn`](Self::is_torn)), and for a stream whose head the engine has written.
+    /// Writes a DATA frame behind what was gathered, for a stream whose head the engine has written. Not while it
+    /// [is blocked](Self::is_blocked): the engine may have written half a frame then.
     pub(super) fn frame(&self, stream: u32, payload: &[u8]) {
         let gathered = &mut *self.0.borrow_mut();
-        debug_assert!(!gathered.torn && !payload.is_empty());
+        debug_assert!(!gathered.blocked && !payload.is_empty());
         gathered.fetch();
         let [_, l0, l1, l2] = (payload.len() as u32).to_be_bytes();
         let [i0, i1, i2, i3] = stream.to_be_bytes();
@@ -96,11 +93,6 @@ impl Gather {
     /// Whether so much is gathered that it should leave before there is more: a frame beyond that is borne.
     pub(super) fn is_full(&self) -> bool {
         self.0.borrow().bytes.len() >= CAPACITY
-    }
-
-    /// Whether the engine has written a part of something: nothing may come between it and the rest.
-    pub(super) fn is_torn(&self) -> bool {
-        self.0.borrow().torn
     }
 
     /// A number that changes whenever the engine was given something to read: since then it may have reset a stream.
@@ -129,7 +121,8 @@ impl Gather {
         mem::replace(&mut self.0.borrow_mut().allowance, READ) == 0
     }
 
-    /// Whether the socket has not yet taken what was gathered: nothing more should be gathered.
+    /// Whether the socket has not yet taken what was gathered: nothing more should be gathered. While it is not, the
+    /// engine has written to its end all that it had when it was last polled.
     pub(crate) fn is_blocked(&self) -> bool {
         self.0.borrow().blocked
     }
@@ -237,15 +230,12 @@ impl AsyncWrite for Gather {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let mut gathered = self.0.borrow_mut();
-        gathered.torn = true;
         let taken = ready!(gathered.room(context))?.min(bytes.len());
         gathered.bytes.extend_from_slice(&bytes[..taken]);
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The engine flushes when it has written all that it has.
-        self.0.borrow_mut().torn = false;
         Poll::Ready(Ok(()))
     }
 
