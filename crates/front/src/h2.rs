@@ -1,7 +1,9 @@
-//! HTTP/2, by the `h2` crate, which one task per connection drives: all of its streams, and one write per turn.
+//! HTTP/2: one task per connection, and one write per turn. The `h2` crate does the protocol; DATA is framed here.
 //!
-//! hyper spawns a task per stream and takes the connection's lock seven times per event, this twice; with 50 connections
-//! of 100 streams each over TLS, a stream took 2.2 KiB with it and takes 1.5 so (`--example streams`, one run of each).
+//! For 100-byte events on 10 connections of 100 streams, and a body that does nothing, hyper takes 3,270 instructions
+//! per delivery. The shortest program on the `h2` crate, one task per connection that calls `send_data` for each of its
+//! streams, takes 1,660: its queues are made for frames that wait. Here [a frame is written](outbox) where it will leave
+//! from, and a delivery takes 520. The engine sees nothing of it, so it has no part in [flow control](window) either.
 
 mod driver;
 mod gather;

@@ -1,8 +1,7 @@
 //! Where the streams of a connection write to: DATA frames of their own, beside what the engine writes.
 //!
-//! The engine takes 1,100 to 1,700 instructions for a frame of 100 bytes (two locks, six lists, ten copies of some 300
-//! bytes each); this takes 150. So the engine does the protocol, with HEADERS, END_STREAM, resets, SETTINGS, pings and
-//! GOAWAY, and the DATA in between is framed here. What holds the two together:
+//! The engine does the protocol, with HEADERS, END_STREAM, resets, SETTINGS, pings and GOAWAY; the DATA in between is
+//! framed here. What holds the two together:
 //!
 //! - A frame of ours comes between two of the engine's, never within one, and behind its stream's HEADERS.
 //! - Flow control of DATA is ours alone: what the peer grants is [taken out](super::tap) of what the engine reads. The

@@ -124,9 +124,7 @@ impl Tap {
         self.state = match kind {
             // One for a stream that is yet to be opened is a mistake (RFC 9113, section 5.1).
             WINDOW_UPDATE
-                if length == 4
-                    && !self.in_block
-                    && (id == 0 || may_open && id <= self.newest) =>
+                if length == 4 && !self.in_block && (id == 0 || may_open && id <= self.newest) =>
             {
                 let mut held = Held::EMPTY;
                 held.fill(&mut &head[..]);
@@ -217,7 +215,11 @@ mod tests {
     /// What passes, and what is granted, when all of it comes in pieces of so many bytes.
     fn tapped(frames: &[Vec<u8>], piece: usize) -> (Vec<u8>, Vec<Credit>) {
         let (mut tap, mut passed, mut credits) = (Tap::new(), Vec::new(), Vec::new());
-        for piece in [vec![preface()], frames.to_vec()].concat().concat().chunks(piece) {
+        for piece in [vec![preface()], frames.to_vec()]
+            .concat()
+            .concat()
+            .chunks(piece)
+        {
             tap.pass(piece, &mut passed);
         }
         tap.take_credits(&mut credits);

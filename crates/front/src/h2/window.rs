@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_stream_has_the_smaller_of_both_windows() {
-        let (mut windows, mut one, other) = (Windows::new(), Balance::default(), Balance::default());
+        let (mut windows, mut one, other) =
+            (Windows::new(), Balance::default(), Balance::default());
         assert_eq!(windows.room(one), Ok(65_535));
         windows.spend(&mut one, 65_000);
         assert_eq!(windows.room(one), Ok(535));
