@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use wellspring::{End, EventBody, Outcome};
 
 use crate::ledger::Ledger;
+use crate::run::Presence;
 
 /// The body of every response: an event stream, or bytes.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct AnswerBody {
     before: Option<Box<Before>>,
     /// Where what was delivered is entered in the end.
     ledger: Option<Arc<Ledger>>,
+    /// That it reads a run.
+    presence: Option<Presence>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +68,12 @@ impl AnswerBody {
     /// The same stream, entered in the ledger when it is over.
     pub(crate) fn settled_with(mut self, ledger: Arc<Ledger>) -> Self {
         self.ledger = Some(ledger);
+        self
+    }
+
+    /// The same stream, which counts as a reader of a run.
+    pub(crate) fn read_by(mut self, presence: Presence) -> Self {
+        self.presence = Some(presence);
         self
     }
 
@@ -110,6 +119,7 @@ impl From<EventBody> for AnswerBody {
             events,
             before: None,
             ledger: None,
+            presence: None,
         }
     }
 }
@@ -134,6 +144,7 @@ impl Body for AnswerBody {
             events,
             before,
             ledger,
+            presence: _,
         } = &mut *self;
         let mut quota = None;
         if let Some(before) = before {

@@ -12,8 +12,9 @@ use thiserror::Error;
 
 pub(crate) use self::options::Options;
 pub(crate) use self::value::{Listen, LogFormat, Secret};
-use self::value::{Overflow, Span};
+use self::value::{Named, Overflow, Span};
 use crate::client::ServerUrl;
+use crate::run::{Coalescing, OnDisconnect, RunOptions};
 
 /// Everything as it counts.
 #[derive(Debug, Clone)]
@@ -21,10 +22,11 @@ pub(crate) struct Config {
     pub(crate) https: Listen,
     pub(crate) http: Listen,
     pub(crate) certificate: Certificate,
-    pub(crate) upstream: Option<Upstream>,
+    pub(crate) upstreams: Upstreams,
     pub(crate) topic: wellspring::LogOptions,
     pub(crate) event_bytes: usize,
     pub(crate) run_age: Duration,
+    pub(crate) run: RunOptions,
     pub(crate) heartbeat: Duration,
     pub(crate) streams: Option<u32>,
     pub(crate) cores: Option<NonZeroUsize>,
@@ -49,10 +51,19 @@ pub(crate) enum Certificate {
 
 /// Who answers chats.
 #[derive(Debug, Clone)]
+pub(crate) struct Upstreams {
+    /// The default one first.
+    pub(crate) all: Vec<Upstream>,
+    /// A certificate authority that theirs may come from.
+    pub(crate) authority: Option<PathBuf>,
+}
+
+/// One of those who answer chats.
+#[derive(Debug, Clone)]
 pub(crate) struct Upstream {
+    pub(crate) name: Option<String>,
     pub(crate) url: ServerUrl,
     pub(crate) key: Option<Secret>,
-    pub(crate) authority: Option<PathBuf>,
 }
 
 /// Why the configuration cannot be.
@@ -75,6 +86,10 @@ pub(crate) enum ConfigError {
     NothingServed,
     #[error("the upstream's key holds characters that no header can carry")]
     Key,
+    #[error("there is a key for an upstream {name}, but no --upstream {name}=URL")]
+    KeyOfNobody { name: String },
+    #[error("--upstream names {name} twice")]
+    Twice { name: String },
 }
 
 impl Config {
@@ -102,15 +117,11 @@ impl Config {
             },
             _ => return Err(ConfigError::HalfCertificate),
         };
-        let key = match options.upstream_key_file {
-            Some(path) => Some(
-                std::fs::read_to_string(&path)
-                    .map_err(|error| ConfigError::Read { path, error })?,
-            ),
-            None => std::env::var("WELLSPRING_UPSTREAM_KEY").ok(),
-        };
-        let key = key.map(|key| Secret::new(&key)).transpose()?;
-        let authority = options.upstream_cacert;
+        let upstreams = Upstreams::new(
+            options.upstreams,
+            options.upstream_key_files,
+            options.upstream_cacert,
+        )?;
         let mut retention = wellspring::Retention::default().with_age(
             options
                 .topic_age
@@ -127,22 +138,31 @@ impl Config {
             Some(Overflow::Latest) => wellspring::Overflow::Latest,
             Some(Overflow::Skip) => wellspring::Overflow::Skip,
         };
+        let standard = Coalescing::default();
         let seconds =
             |span: Option<Span>, default| span.map_or(Duration::from_secs(default), |span| span.0);
         Ok(Self {
             https,
             http,
             certificate,
-            upstream: options.upstream.map(|url| Upstream {
-                url,
-                key,
-                authority,
-            }),
+            upstreams,
             topic: wellspring::LogOptions::default()
                 .with_retention(retention)
                 .with_overflow(overflow),
             event_bytes: options.event_bytes.map_or(256 * 1024, NonZeroUsize::get),
             run_age: seconds(options.run_age, 15 * 60),
+            run: RunOptions {
+                coalescing: Coalescing {
+                    time: options.coalesce.map_or(standard.time, |time| time.0),
+                    bytes: options
+                        .coalesce_bytes
+                        .map_or(standard.bytes, NonZeroUsize::get),
+                },
+                on_disconnect: options
+                    .on_disconnect
+                    .map_or(OnDisconnect::Continue, |policy| policy.0),
+                expires: Some(seconds(options.run_expires, 60 * 60)),
+            },
             heartbeat: seconds(options.heartbeat, 10),
             streams: options.streams,
             cores: options.cores,
@@ -151,6 +171,49 @@ impl Config {
             log: options.log.unwrap_or_else(|| "info".to_owned()),
             log_format: options.log_format.unwrap_or(LogFormat::Text),
         })
+    }
+}
+
+impl Upstreams {
+    fn new(
+        addresses: Vec<Named<ServerUrl>>,
+        key_files: Vec<Named<PathBuf>>,
+        authority: Option<PathBuf>,
+    ) -> Result<Self, ConfigError> {
+        let mut all: Vec<Upstream> = Vec::with_capacity(addresses.len());
+        for Named { name, value: url } in addresses {
+            if name.is_some() && all.iter().any(|known| known.name == name) {
+                let name = name.unwrap_or_default();
+                return Err(ConfigError::Twice { name });
+            }
+            all.push(Upstream {
+                name,
+                url,
+                key: None,
+            });
+        }
+        for Named { name, value: path } in key_files {
+            let key = std::fs::read_to_string(&path)
+                .map_err(|error| ConfigError::Read { path, error })?;
+            let key = Secret::new(&key)?;
+            let of = match &name {
+                Some(_) => all.iter_mut().find(|known| known.name == name),
+                None => all.first_mut(),
+            };
+            match (of, name) {
+                (Some(upstream), _) => upstream.key = Some(key),
+                (None, Some(name)) => return Err(ConfigError::KeyOfNobody { name }),
+                // A key that is kept for the day on which there is an upstream.
+                (None, None) => {}
+            }
+        }
+        if let Some(first) = all.first_mut().filter(|first| first.key.is_none()) {
+            first.key = std::env::var("WELLSPRING_UPSTREAM_KEY")
+                .ok()
+                .map(|key| Secret::new(&key))
+                .transpose()?;
+        }
+        Ok(Self { all, authority })
     }
 }
 

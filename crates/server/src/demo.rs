@@ -5,6 +5,7 @@
 //! iterator, and whoever drains it waits the [`Token::pause`]s out.
 
 mod chain;
+mod run;
 mod token;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use self::chain::{Chain, Opening};
+pub(crate) use self::run::{Prompt, answer, answer_whole};
 use self::token::Lead;
 
 /// The model id under which the demo is listed and answers.

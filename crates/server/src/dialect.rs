@@ -1,80 +1,144 @@
 //! The spellings of a run: one story, told in the words of each kind of client.
 //!
-//! A producer tells a [`Part`] at a time. Each dialect spells it as at most one event, once, into a
-//! log of its own, and all readers of that dialect share the bytes. A dialect is one file here and one
-//! line in [`Dialect::ALL`]; the mapping stands in its doc comment.
+//! A dialect is one file (and a folder, if it is long) in here and one line in [`DIALECTS`]. It says how
+//! the parts of a run are spelled ([`Speller`]), at which doors of the program it is spoken ([`Door`]),
+//! and, where upstreams speak it too, how it is read ([`Language`]). The mapping stands in its doc
+//! comment, and golden files beside its tests show it.
 
 mod native;
-mod openai_chat;
+mod openai;
 
-use serde_json::Value;
-use wellspring::LogOptions;
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Method};
 use wellspring::event::Event;
+use wellspring::{last_event_id, query};
 
-pub(crate) use openai_chat::Chunk;
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::run::{Ending, From, Part};
+pub(crate) use crate::upstream::language::{Heard, Interpreter, KeyHeader, Language, Misheard};
 
-/// What a producer tells of a run.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Part<'a> {
-    /// The answer begins.
-    Begin,
-    /// A piece of the answer.
-    Answer(&'a str),
-    /// A chunk of an OpenAI-compatible upstream, word for word, with the piece of answer in it.
-    Relayed {
-        chunk: &'a str,
-        answer: Option<&'a str>,
-    },
-    /// The answer is whole.
-    Done(Summary),
-    /// There will be no whole answer.
-    Failed { message: &'a str },
+/// Every dialect that is spoken.
+pub(crate) const DIALECTS: &[&dyn Dialect] = &[NATIVE, &openai::OpenAi];
+
+/// Our own.
+pub(crate) const NATIVE: &dyn Dialect = &native::Native;
+
+/// A spelling of runs, and the doors at which it is spoken.
+pub(crate) trait Dialect: fmt::Debug + Send + Sync {
+    /// Its name in `?as=`.
+    fn name(&self) -> &'static str;
+
+    /// What it is spoken at, beside `GET /v1/runs/{id}/events?as=`.
+    fn doors(&self) -> &'static [Door] {
+        &[]
+    }
+
+    /// Begins to tell a run.
+    fn speller(&self, head: &Head) -> Box<dyn Speller>;
+
+    /// Whether its events carry ids.
+    fn has_ids(&self) -> bool {
+        true
+    }
+
+    /// Whether its clients come back by themselves, and are told when.
+    fn reconnects(&self) -> bool {
+        false
+    }
+
+    /// Whether a late joiner may be told several events as one: not where clients count them.
+    fn merges(&self) -> bool {
+        true
+    }
+
+    /// Where the client wants to begin, in the dialect's own words.
+    fn from(&self, request: &Parts) -> From {
+        cursor(request)
+    }
+
+    /// The headers that its clients look for.
+    fn mark(&self, _head: &Head, _headers: &mut HeaderMap) {}
 }
 
-/// How an answer ended.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Summary {
-    /// `stop`, `length` and so on, as the model says it.
-    pub(crate) finish_reason: Option<String>,
-    /// Token counts, as the model gives them.
-    pub(crate) usage: Option<Value>,
-    /// Whether the chunks that say so were relayed already.
-    pub(crate) relayed: bool,
+/// Tells one run in one dialect, from its beginning on.
+pub(crate) trait Speller: fmt::Debug + Send {
+    /// Adds the events that say this; most parts are one, some are several or none. The first of them
+    /// will have the number `at`.
+    fn spell(&mut self, said: &Said<'_>, at: u64, events: &mut Vec<Event<'static>>);
+}
+
+/// What there is to spell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Said<'a> {
+    /// Comes first, once.
+    Beginning,
+    Part(&'a Part),
+    /// Comes last, once. It may be all that comes: of a run that was passed on word for word, we only
+    /// tell how it broke off.
+    End(&'a Ending),
 }
 
 /// What is the same in each event of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) model: String,
     /// Seconds since 1970.
     pub(crate) created: u64,
-    /// Whether the client asked for a chunk of token counts.
+    /// Whether the client asked for token counts.
     pub(crate) include_usage: bool,
+    /// What the run belongs to: a chat, a thread.
+    pub(crate) conversation: Option<String>,
 }
 
-/// A spelling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    /// Ours, with ids: see `native.rs`.
-    Native,
-    /// OpenAI's chat completions: see `openai_chat.rs`.
-    OpenAiChat,
+/// One route of a dialect.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) method: Method,
+    /// As the router has it: `/v1/responses/{response}`.
+    pub(crate) path: &'static str,
+    pub(crate) open: Open,
 }
 
-impl Dialect {
-    pub(crate) const ALL: [Self; 2] = [Self::Native, Self::OpenAiChat];
+/// What happens at a door. The request's body was read already.
+pub(crate) type Open = for<'a> fn(Call<'a>) -> Opening<'a>;
 
-    /// Spells one part; most parts are one event, some are several or none.
-    pub(crate) fn spell(self, head: &Head, part: &Part<'_>) -> Vec<Event<'static>> {
-        match self {
-            Self::Native => native::spell(part),
-            Self::OpenAiChat => openai_chat::spell(head, part),
-        }
-    }
+/// An answer in the making.
+pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-    pub(crate) fn log_options(self) -> LogOptions {
-        // openai-python tries to parse every block once it has seen an id.
-        LogOptions::default().with_ids(self != Self::OpenAiChat)
+/// The dialect of this name.
+pub(crate) fn named(name: &str) -> Option<&'static dyn Dialect> {
+    DIALECTS
+        .iter()
+        .copied()
+        .find(|dialect| dialect.name() == name)
+}
+
+/// Where a client wants to begin: `Last-Event-ID`, or else `?last_event_id=`, or else `?after=`, each an
+/// id, the number of the last event seen, `-1` for the beginning, or `now`.
+pub(crate) fn cursor(request: &Parts) -> From {
+    let header = request.headers.get(wellspring::LAST_EVENT_ID);
+    let header = header.map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let given: Option<Cow<'_, str>> = header
+        .filter(|id| !id.is_empty())
+        .or_else(|| query(request, "last_event_id"))
+        .or_else(|| query(request, "after"))
+        .filter(|id| !id.is_empty());
+    match given.as_deref() {
+        None | Some("-1" | "earliest") => From::Beginning,
+        Some("now") => From::Now,
+        Some(given) => match given.parse::<u64>() {
+            Ok(last) => From::Number(last.saturating_add(1)),
+            Err(_) => From::Id(
+                last_event_id(request)
+                    .unwrap_or_else(|| wellspring::Start::from_last_event_id(given)),
+            ),
+        },
     }
 }

@@ -9,7 +9,7 @@
 //! reader of `wellspring`'s in a body, and back out through the front end.
 
 mod answer;
-mod chat;
+mod call;
 mod cli;
 mod client;
 mod config;
@@ -23,6 +23,7 @@ mod playground;
 mod problem;
 mod publish;
 mod routes;
+mod run;
 mod runs;
 mod serve;
 mod stream;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::header::{ALLOW, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use wellspring::Refusal;
 
@@ -28,7 +28,7 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_id: Option<String>,
     #[serde(skip)]
-    allow: Option<&'static str>,
+    allow: Option<Cow<'static, str>>,
 }
 
 impl Problem {
@@ -52,7 +52,17 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    pub(crate) fn method(allow: &'static str) -> Self {
+    /// 405, with the methods that are answered.
+    pub(crate) fn not_allowed<'a>(methods: impl Iterator<Item = &'a Method>) -> Self {
+        let mut methods: Vec<_> = methods.map(Method::as_str).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        Self::method(methods.join(", "))
+    }
+
+    pub(crate) fn method(allow: impl Into<Cow<'static, str>>) -> Self {
+        let allow = allow.into();
         let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             format!("only {allow} is answered here"),
@@ -76,7 +86,8 @@ impl Problem {
         let mut answer = answer::typed_json(self.status, "application/problem+json", &self);
         let headers = answer.headers_mut();
         if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+            let allow = HeaderValue::from_str(&allow).expect("methods are ASCII");
+            headers.insert(ALLOW, allow);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ETAG, HeaderName, IF_NONE_MATCH};
@@ -15,29 +16,31 @@ use hyper::service::Service;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use wellspring::{Hub, HubOptions, TopicName, check_host, subscribe};
+use wellspring::{Hub, HubOptions, TopicName, check_host, check_subscribe, query};
 use wellspring_front::{Application, Connection, Ended, RequestBody, Scheme};
 
 use crate::answer::{self, Answer, AnswerBody};
-use crate::chat;
+use crate::call::{self, Call};
 use crate::client::TrustError;
 use crate::config::Config;
-use crate::dialect::Dialect;
+use crate::dialect::{self, DIALECTS, Door, NATIVE};
+use crate::ingest::collect;
 use crate::ledger::Ledger;
 use crate::pages;
 use crate::playground::Cuts;
 use crate::problem::Problem;
+use crate::run::Presence;
 use crate::runs::Runs;
 use crate::stream;
 use crate::topics;
-use crate::upstream::Upstream;
+use crate::upstream::Upstreams;
 
 /// The program behind its listeners: one for all cores.
 #[derive(Debug)]
 pub(crate) struct Program {
     hub: Hub,
     runs: Runs,
-    upstream: Option<Upstream>,
+    upstreams: Upstreams,
     cuts: Cuts,
     routes: Router<Route>,
     config: Config,
@@ -59,12 +62,12 @@ pub(crate) struct Visit {
     ledger: Arc<Ledger>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Route {
-    Chat,
     Cut,
+    /// Of one path, the doors of a dialect, by method.
+    Doors(Vec<&'static Door>),
     Health,
-    Models,
     Ports,
     Ready,
     RunEvents,
@@ -73,11 +76,9 @@ enum Route {
 }
 
 /// What is served where. Anything else may be a page.
-const ROUTES: [(&str, Route); 9] = [
+const ROUTES: [(&str, Route); 7] = [
     ("/topics", Route::Topics),
     ("/topics/{*topic}", Route::Topic),
-    ("/v1/chat/completions", Route::Chat),
-    ("/v1/models", Route::Models),
     ("/v1/runs/{run}/events", Route::RunEvents),
     ("/playground/cuts/{token}", Route::Cut),
     ("/lab/ports", Route::Ports),
@@ -86,6 +87,9 @@ const ROUTES: [(&str, Route); 9] = [
 ];
 
 impl Program {
+    /// The longest request at a dialect's door, in bytes: a long chat, with pictures in it.
+    const LONGEST_REQUEST: usize = 16 * 1024 * 1024;
+
     /// # Errors
     ///
     /// When the upstream's certificate authority cannot be read.
@@ -94,15 +98,15 @@ impl Program {
         addresses: &[(Scheme, SocketAddr)],
     ) -> Result<Self, TrustError> {
         let mut routes = Router::new();
-        for (path, route) in ROUTES {
+        for (path, route) in ROUTES.into_iter().chain(doors()) {
             routes
                 .insert(path, route)
                 .expect("the routes do not overlap");
         }
         Ok(Self {
             hub: Hub::new(HubOptions::default().with_topic(config.topic.clone())),
-            runs: Runs::new(config.run_age),
-            upstream: config.upstream.as_ref().map(Upstream::new).transpose()?,
+            runs: Runs::new(config.run_age, config.run),
+            upstreams: Upstreams::new(&config.upstreams)?,
             cuts: Cuts::default(),
             routes,
             config,
@@ -113,6 +117,23 @@ impl Program {
 
     pub(crate) fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    pub(crate) fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
+    }
+
+    pub(crate) fn cuts(&self) -> &Cuts {
+        &self.cuts
+    }
+
+    /// The longest silence on a stream.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        self.config.heartbeat
     }
 
     /// Forgets what is too old. Call it every few seconds.
@@ -139,22 +160,25 @@ impl Program {
         let Ok(matched) = self.routes.at(request.uri.path()) else {
             return page(request);
         };
-        // Of each route at most one part of the path varies.
-        let part = match matched.params.iter().next() {
-            Some((_, part)) => match percent_decode_str(part).decode_utf8() {
-                Ok(part) => part,
-                Err(_) => return Problem::bad_request("the path is not UTF-8").into_answer(),
-            },
-            None => "".into(),
+        let params: Result<Vec<String>, _> = matched
+            .params
+            .iter()
+            .map(|(_, part)| Ok(percent_decode_str(part).decode_utf8()?.into_owned()))
+            .collect::<Result<_, std::str::Utf8Error>>();
+        let Ok(params) = params else {
+            return Problem::bad_request("the path is not UTF-8").into_answer();
         };
-        match (*matched.value, &request.method) {
-            (Route::Topic, &Method::POST) => match TopicName::new(&part) {
+        // Of each route of our own at most one part of the path varies.
+        let part = params.first().map_or("", String::as_str);
+        match (matched.value, &request.method) {
+            (Route::Doors(doors), _) => self.knock(doors, ledger, request, params, body).await,
+            (Route::Topic, &Method::POST) => match TopicName::new(part) {
                 Ok(topic) => {
                     topics::publish(&self.hub, topic, self.config.event_bytes, request, body).await
                 }
                 Err(error) => Problem::bad_request(error.to_string()).into_answer(),
             },
-            (Route::Topic, &Method::GET | &Method::HEAD) => match TopicName::new(&part) {
+            (Route::Topic, &Method::GET | &Method::HEAD) => match TopicName::new(part) {
                 Ok(topic) => self.read_topics(ledger, request, &[topic]),
                 Err(error) => Problem::bad_request(error.to_string()).into_answer(),
             },
@@ -163,20 +187,14 @@ impl Program {
                 Ok(topics) => self.read_topics(ledger, request, &topics),
                 Err(problem) => problem.into_answer(),
             },
-            (Route::RunEvents, _) => self.read_run(ledger, request, &part),
-            (Route::Chat, &Method::POST) => self.chat(ledger, request, body).await,
-            (Route::Chat, _) => Problem::method("POST").into_answer(),
-            (Route::Cut, &Method::POST) => self.cuts.cut(&part),
+            (Route::RunEvents, _) => self.read_run(ledger, request, part),
+            (Route::Cut, &Method::POST) => self.cuts.cut(part),
             (Route::Cut, _) => Problem::method("POST").into_answer(),
             (Route::Health, _) => reading(request, || {
                 answer::bytes(StatusCode::OK, "text/plain", "ok\n")
             }),
             (Route::Ready, _) => reading(request, || self.ready()),
             (Route::Ports, _) => reading(request, || answer::json(StatusCode::OK, &self.ports)),
-            (Route::Models, &Method::GET | &Method::HEAD) => {
-                chat::models(self.upstream.as_ref(), request).await
-            }
-            (Route::Models, _) => Problem::method("GET, HEAD").into_answer(),
         }
     }
 
@@ -204,41 +222,54 @@ impl Program {
             )
             .into_answer();
         };
-        let options = stream::options(request, self.config.heartbeat);
-        let response = subscribe(request, options, run.beginning(Dialect::Native), |start| {
-            Ok(run.read(Dialect::Native, start))
-        });
-        match response {
-            Ok(response) => stream::send(
-                request,
-                response,
-                ledger,
-                &self.cuts,
-                [run.id().into()],
-                None,
-            ),
-            Err(refusal) => Problem::from(refusal).into_answer(),
+        if let Err(refusal) = check_subscribe(request) {
+            return Problem::from(refusal).into_answer();
         }
+        let dialect = match query(request, "as") {
+            Some(name) => match dialect::named(&name) {
+                Some(dialect) => dialect,
+                None => {
+                    let names: Vec<_> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
+                    let names = names.join(", ");
+                    return Problem::bad_request(format!("?as= is one of {names}")).into_answer();
+                }
+            },
+            None => NATIVE,
+        };
+        let from = dialect.from(request);
+        let presence = Presence::of(&run);
+        call::stream_run(self, ledger, request, run, presence, dialect, from)
     }
 
-    async fn chat<B: Body<Data = Bytes>>(
+    /// Opens the one of these doors that takes the request's method.
+    async fn knock<B: Body<Data = Bytes>>(
         &self,
+        doors: &[&'static Door],
         ledger: &Arc<Ledger>,
         request: &Parts,
+        params: Vec<String>,
         body: B,
     ) -> Answer {
-        let upstream = self.upstream.as_ref();
-        match chat::complete(&self.runs, upstream, self.config.heartbeat, request, body).await {
-            chat::Outcome::Stream(run, response) => stream::send(
-                request,
-                response,
-                ledger,
-                &self.cuts,
-                [run.id().into()],
-                None,
-            ),
-            chat::Outcome::Whole(answer) => answer,
-        }
+        // What is asked with HEAD is what GET would say.
+        let method = match &request.method {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        let Some(door) = doors.iter().find(|door| door.method == *method) else {
+            return Problem::not_allowed(doors.iter().map(|door| &door.method)).into_answer();
+        };
+        let body = match collect(body, Self::LONGEST_REQUEST).await {
+            Ok(body) => body.freeze(),
+            Err(problem) => return problem.into_answer(),
+        };
+        let call = Call {
+            program: self,
+            ledger,
+            request,
+            params,
+            body,
+        };
+        (door.open)(call).await
     }
 
     fn ready(&self) -> Answer {
@@ -302,6 +333,21 @@ impl Service<Request<RequestBody>> for Visit {
             })
         })
     }
+}
+
+/// The doors of all dialects, by path.
+fn doors() -> Vec<(&'static str, Route)> {
+    let mut routes: Vec<(&'static str, Vec<&'static Door>)> = Vec::new();
+    for door in DIALECTS.iter().flat_map(|dialect| dialect.doors()) {
+        match routes.iter_mut().find(|(path, _)| *path == door.path) {
+            Some((_, doors)) => doors.push(door),
+            None => routes.push((door.path, vec![door])),
+        }
+    }
+    routes
+        .into_iter()
+        .map(|(path, doors)| (path, Route::Doors(doors)))
+        .collect()
 }
 
 /// The route for things that are only read.

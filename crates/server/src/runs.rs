@@ -1,15 +1,17 @@
-//! Runs: finite logs with a producer and an end. A run outlives the request that began it, can be
-//! read by anyone who knows its id, and stays for a while after its end.
+//! The runs there are, and by what names they are found.
+
+mod wish;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
-use tokio::time::Instant;
-use wellspring::{AppendError, Cursor, End, Log, Reader, Retention, Start};
+use thiserror::Error;
 
-use crate::dialect::{Dialect, Head, Part};
+use crate::dialect::{Dialect, Head};
+use crate::run::{Producer, Run, RunOptions, now};
+pub(crate) use wish::{Digest, Owner, RunId, Wish};
 
 /// The runs there are. Clones are handles to the same ones.
 #[derive(Debug, Clone)]
@@ -19,235 +21,273 @@ pub(crate) struct Runs(Arc<Shared>);
 struct Shared {
     /// How long a run stays after its end.
     age: Duration,
-    runs: Mutex<HashMap<String, Arc<Run>>>,
+    /// What a run does that was not told otherwise.
+    options: RunOptions,
+    table: Mutex<Table>,
 }
 
-/// One run, in every dialect.
-#[derive(Debug)]
-pub(crate) struct Run {
-    head: Head,
-    logs: [Log; Dialect::ALL.len()],
-    ended: OnceLock<Instant>,
+#[derive(Debug, Default)]
+struct Table {
+    runs: HashMap<Arc<str>, Entry>,
+    names: HashMap<Name, Arc<str>>,
+    /// How many runs there have ever been: the order in which they are listed.
+    begun: u64,
 }
 
-/// Who feeds a run. Dropping it without an end fails the run: readers are told.
 #[derive(Debug)]
-pub(crate) struct Producer(Arc<Run>);
+struct Entry {
+    run: Arc<Run>,
+    number: u64,
+    owner: Option<Owner>,
+    digest: Digest,
+    names: Vec<Name>,
+}
 
-/// There are as many runs as there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooManyRuns;
+/// By what a run is found, beside its id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Name {
+    /// An `Idempotency-Key`.
+    Key(Option<Owner>, String),
+    /// What a dialect calls it: a chat's id, a response's.
+    Called(&'static str, Option<Owner>, String),
+}
+
+/// What a run is to be.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) wish: Wish,
+    pub(crate) model: String,
+    /// Whether the client asked for token counts.
+    pub(crate) include_usage: bool,
+    /// What the run belongs to: a chat, a thread.
+    pub(crate) conversation: Option<String>,
+    /// The dialect that its upstream speaks, to be passed on as it is.
+    pub(crate) verbatim: Option<&'static dyn Dialect>,
+}
+
+/// What came of a wish for a run.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    New(Arc<Run>, Producer),
+    /// It is there already: the wish was repeated.
+    Joined(Arc<Run>),
+}
+
+/// Why there is no run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum BeginError {
+    #[error("there are as many runs as there may be; try again later")]
+    TooMany,
+    #[error(
+        "another request has used this id or Idempotency-Key before: repeat that request, or take another"
+    )]
+    Taken,
+    #[error("the run of this Last-Event-ID is gone; repeat the request without one for a new run")]
+    Gone,
+}
+
+/// Some of an owner's runs, the newest first.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) runs: Vec<Arc<Run>>,
+    /// What to ask for next; none at the end.
+    pub(crate) next: Option<u64>,
+}
 
 impl Runs {
     /// How many there may be at once, those that ended and can still be read among them.
     const MOST: usize = 10_000;
-    /// What a run keeps: enough for any answer, in each dialect.
-    const BYTES: usize = 4 * 1024 * 1024;
 
-    pub(crate) fn new(age: Duration) -> Self {
+    pub(crate) fn new(age: Duration, options: RunOptions) -> Self {
         Self(Arc::new(Shared {
             age,
-            runs: Mutex::default(),
+            options,
+            table: Mutex::default(),
         }))
     }
 
-    /// Begins a run of `model`.
+    /// What a run does that was not told otherwise.
+    pub(crate) fn options(&self) -> RunOptions {
+        self.0.options
+    }
+
+    /// Begins a run, or finds the one that the same wish began before.
     ///
     /// # Errors
     ///
-    /// When there are too many; those that ended go after a while.
-    pub(crate) fn begin(
-        &self,
-        model: &str,
-        include_usage: bool,
-    ) -> Result<(Arc<Run>, Producer), TooManyRuns> {
-        let run = Arc::new(Run {
-            head: Head {
-                id: new_id(),
-                model: model.to_owned(),
-                created: std::time::SystemTime::now()
-                    .duration_since(std::time::UNIX_EPOCH)
-                    .map_or(0, |since| since.as_secs()),
-                include_usage,
-            },
-            logs: Dialect::ALL.map(|dialect| {
-                let retention = Retention::default().with_bytes(Self::BYTES);
-                Log::new(dialect.log_options().with_retention(retention))
-            }),
-            ended: OnceLock::new(),
-        });
-        let mut runs = self.lock();
-        if runs.len() >= Self::MOST {
-            return Err(TooManyRuns);
+    /// [`BeginError`]
+    pub(crate) fn begin(&self, spec: Spec) -> Result<Begun, BeginError> {
+        let wish = &spec.wish;
+        let mut table = self.table();
+        if let Some(resumed) = wish.resumed() {
+            let same = table.runs.values().find(|entry| {
+                entry.digest == wish.digest && entry.run.gave_out(resumed.0, resumed.1)
+            });
+            return same.map_or(Err(BeginError::Gone), |entry| {
+                Ok(Begun::Joined(Arc::clone(&entry.run)))
+            });
         }
-        runs.insert(run.head.id.clone(), Arc::clone(&run));
-        Ok((Arc::clone(&run), Producer(run)))
+        let key = wish.key.clone().map(|key| Name::Key(wish.owner, key));
+        if let Some(entry) = table.wished(wish.id.as_ref(), key.as_ref()) {
+            return if entry.digest == wish.digest {
+                Ok(Begun::Joined(Arc::clone(&entry.run)))
+            } else {
+                Err(BeginError::Taken)
+            };
+        }
+        if table.runs.len() >= Self::MOST && !table.make_room() {
+            return Err(BeginError::TooMany);
+        }
+        let id: Arc<str> = match &wish.id {
+            Some(id) => id.as_str().into(),
+            None => new_id().into(),
+        };
+        let head = Head {
+            id: Arc::clone(&id),
+            model: spec.model,
+            created: now(),
+            include_usage: spec.include_usage,
+            conversation: spec.conversation,
+        };
+        let options = wish.options.unwrap_or(self.0.options);
+        let run = Arc::new(Run::new(head, options, spec.verbatim));
+        table.begun += 1;
+        let entry = Entry {
+            run: Arc::clone(&run),
+            number: table.begun,
+            owner: wish.owner,
+            digest: wish.digest,
+            names: Vec::new(),
+        };
+        table.runs.insert(Arc::clone(&id), entry);
+        if let Some(key) = key {
+            table.call(&id, key);
+        }
+        let producer = Producer::of(&run);
+        Ok(Begun::New(run, producer))
+    }
+
+    /// From now on the run is found under what its dialect calls it, as the last of that name.
+    pub(crate) fn call(
+        &self,
+        run: &Run,
+        dialect: &'static dyn Dialect,
+        owner: Option<Owner>,
+        name: &str,
+    ) {
+        let name = Name::Called(dialect.name(), owner, name.to_owned());
+        self.table().call(run.id(), name);
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Run>> {
-        self.lock().get(id).cloned()
+        let table = self.table();
+        table.runs.get(id).map(|entry| Arc::clone(&entry.run))
     }
 
-    /// Forgets runs that ended long ago.
+    /// The last run that its dialect called so.
+    pub(crate) fn called(
+        &self,
+        dialect: &'static dyn Dialect,
+        owner: Option<Owner>,
+        name: &str,
+    ) -> Option<Arc<Run>> {
+        let table = self.table();
+        let name = Name::Called(dialect.name(), owner, name.to_owned());
+        let id = table.names.get(&name)?;
+        table.runs.get(id).map(|entry| Arc::clone(&entry.run))
+    }
+
+    /// The runs of one owner, below number `before`.
+    pub(crate) fn of(&self, owner: Owner, before: Option<u64>, most: usize) -> Page {
+        let table = self.table();
+        let mut entries: Vec<&Entry> = table
+            .runs
+            .values()
+            .filter(|entry| entry.owner == Some(owner))
+            .filter(|entry| before.is_none_or(|before| entry.number < before))
+            .collect();
+        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.number));
+        let more = entries.len() > most;
+        entries.truncate(most);
+        Page {
+            next: entries.last().filter(|_| more).map(|entry| entry.number),
+            runs: entries.iter().map(|entry| Arc::clone(&entry.run)).collect(),
+        }
+    }
+
+    /// Forgets a run, and by what it was found. Who reads it reads on.
+    pub(crate) fn forget(&self, id: &str) {
+        self.table().forget(id);
+    }
+
+    /// Forgets runs that ended long ago, and ends those whose producer is silent.
     pub(crate) fn sweep(&self) {
         let age = self.0.age;
-        self.lock()
-            .retain(|_, run| run.ended.get().is_none_or(|ended| ended.elapsed() < age));
+        let mut table = self.table();
+        let old: Vec<_> = table
+            .runs
+            .iter()
+            .filter(|(_, entry)| entry.run.ended().is_some_and(|ended| ended >= age))
+            .map(|(id, _)| Arc::clone(id))
+            .collect();
+        for id in old {
+            table.forget(&id);
+        }
+        let open: Vec<_> = table
+            .runs
+            .values()
+            .map(|entry| Arc::clone(&entry.run))
+            .collect();
+        drop(table);
+        for run in open {
+            run.expire();
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Run>>> {
-        self.0.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Run {
-    pub(crate) fn id(&self) -> &str {
-        &self.head.id
+impl Table {
+    /// The run that was begun under this id or this key.
+    fn wished(&self, id: Option<&RunId>, key: Option<&Name>) -> Option<&Entry> {
+        let by_id = id.and_then(|id| self.runs.get(id.as_str()));
+        by_id.or_else(|| self.runs.get(self.names.get(key?)?))
     }
 
-    /// Before the first event of one spelling: a reader from here is told when the run has outgrown
-    /// what is kept of it, where one from the earliest event would not notice.
-    pub(crate) fn beginning(&self, dialect: Dialect) -> Start {
-        Start::After(Cursor::start(self.log(dialect).epoch()))
+    fn call(&mut self, id: &Arc<str>, name: Name) {
+        if let Some(entry) = self.runs.get_mut(id) {
+            entry.names.push(name.clone());
+            self.names.insert(name, Arc::clone(id));
+        }
     }
 
-    /// A reader of this run in one spelling.
-    pub(crate) fn read(&self, dialect: Dialect, start: Start) -> Reader {
-        self.log(dialect).read(start).into()
-    }
-
-    fn log(&self, dialect: Dialect) -> &Log {
-        &self.logs[dialect as usize]
-    }
-
-    fn tell(&self, part: &Part<'_>) -> Result<(), AppendError> {
-        for dialect in Dialect::ALL {
-            for event in dialect.spell(&self.head, part) {
-                self.log(dialect).append(&event)?;
+    fn forget(&mut self, id: &str) {
+        let Some(entry) = self.runs.remove(id) else {
+            return;
+        };
+        for name in entry.names {
+            // A later run may have the name by now.
+            if self.names.get(&name).is_some_and(|named| **named == *id) {
+                self.names.remove(&name);
             }
         }
-        Ok(())
     }
 
-    fn close(&self, end: End) {
-        let _ = self.ended.set(Instant::now());
-        for log in &self.logs {
-            log.close(end);
-        }
-    }
-}
-
-impl Producer {
-    /// The next part of the answer.
-    pub(crate) fn tell(&self, part: &Part<'_>) {
-        if let Err(error) = self.0.tell(part) {
-            // A chunk above 4 MiB: what cannot be kept must not be hidden.
-            self.fail(&error.to_string());
-        }
-    }
-
-    /// The end: [`Part::Done`] or [`Part::Failed`].
-    pub(crate) fn finish(self, part: &Part<'_>) {
-        self.tell(part);
-        // A told failure is a whole story too: its readers need not come back.
-        self.0.close(End::Complete);
-    }
-
-    fn fail(&self, message: &str) {
-        if self.0.tell(&Part::Failed { message }).is_ok() {
-            self.0.close(End::Complete);
-        }
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        self.fail("the run's producer vanished");
+    /// Whether the run that ended first could be forgotten.
+    fn make_room(&mut self) -> bool {
+        let oldest = self
+            .runs
+            .iter()
+            .filter_map(|(id, entry)| Some((entry.run.ended()?, id)))
+            .max()
+            .map(|(_, id)| Arc::clone(id));
+        oldest.inspect(|id| self.forget(id)).is_some()
     }
 }
 
 /// 128 bits that nobody guesses: who knows the id may read the run.
 fn new_id() -> String {
     format!("run_{:032x}", rand::rng().random::<u128>())
-}
-
-#[cfg(test)]
-mod tests {
-    use wellspring::Next;
-
-    use super::*;
-    use crate::dialect::Summary;
-
-    async fn read(run: &Run, dialect: Dialect) -> (String, End) {
-        let mut reader = run.read(dialect, Start::Earliest);
-        let mut text = String::new();
-        loop {
-            match reader.next().await {
-                Next::Events { bytes, .. } => text.push_str(std::str::from_utf8(&bytes).unwrap()),
-                Next::End(end) => return (text, end),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_run_is_one_story_in_every_dialect() {
-        let runs = Runs::new(Duration::from_secs(1));
-        let (run, producer) = runs.begin("m", false).unwrap();
-        producer.tell(&Part::Begin);
-        producer.tell(&Part::Answer("Hel"));
-        producer.tell(&Part::Answer("lo"));
-        producer.finish(&Part::Done(Summary::default()));
-        let (native, end) = read(&run, Dialect::Native).await;
-        assert_eq!(end, End::Complete);
-        assert_eq!(native.matches("event: answer").count(), 2);
-        assert_eq!(native.matches("\nid: ").count(), 3);
-        let (chat, _) = read(&run, Dialect::OpenAiChat).await;
-        assert!(
-            chat.ends_with("data: [DONE]\n\n") && !chat.contains("id: "),
-            "{chat}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_run_that_outgrew_its_log_says_so() {
-        let runs = Runs::new(Duration::from_secs(1));
-        let (run, producer) = runs.begin("m", false).unwrap();
-        for _ in 0..3 * Runs::BYTES / (64 * 1024) {
-            producer.tell(&Part::Answer(&"x".repeat(64 * 1024)));
-        }
-        let native = run.beginning(Dialect::Native);
-        let next = run.read(Dialect::Native, native).next().await;
-        assert!(matches!(next, Next::Gap(_)), "{next:?}");
-        let chat = run.beginning(Dialect::OpenAiChat);
-        let next = run.read(Dialect::OpenAiChat, chat).next().await;
-        assert_eq!(next, Next::End(End::Failed));
-    }
-
-    #[tokio::test]
-    async fn a_producer_that_vanishes_fails_its_run_aloud() {
-        let runs = Runs::new(Duration::from_secs(1));
-        let (run, producer) = runs.begin("m", false).unwrap();
-        producer.tell(&Part::Answer("Hel"));
-        drop(producer);
-        let (native, end) = read(&run, Dialect::Native).await;
-        assert!(native.contains("event: error"), "{native}");
-        assert_eq!(end, End::Complete);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_run_goes_a_while_after_its_end() {
-        let runs = Runs::new(Duration::from_secs(10));
-        let (run, producer) = runs.begin("m", false).unwrap();
-        tokio::time::advance(Duration::from_secs(60)).await;
-        runs.sweep();
-        assert!(runs.find(run.id()).is_some(), "it still runs");
-        producer.finish(&Part::Done(Summary::default()));
-        tokio::time::advance(Duration::from_secs(9)).await;
-        runs.sweep();
-        assert!(runs.find(run.id()).is_some());
-        tokio::time::advance(Duration::from_secs(2)).await;
-        runs.sweep();
-        assert!(runs.find(run.id()).is_none());
-    }
 }

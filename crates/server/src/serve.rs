@@ -191,11 +191,16 @@ fn greet(config: &Config, addresses: &[(Scheme, SocketAddr)]) {
         };
         say(&format!("  {:<28} {protocols}", url(*scheme, *address)));
     }
-    match &config.upstream {
-        Some(upstream) => say(&format!("  chats are answered by        {}", upstream.url)),
-        None => say(
-            "  chats are answered by        the built-in demo (name a model with --upstream URL)",
-        ),
+    for upstream in &config.upstreams.all {
+        let name = upstream.name.as_deref().map(|name| format!(" ({name})"));
+        let name = name.unwrap_or_default();
+        say(&format!(
+            "  chats are answered by        {}{name}",
+            upstream.url
+        ));
+    }
+    if config.upstreams.all.is_empty() {
+        say("  chats are answered by        the built-in demo (name a model with --upstream URL)");
     }
     if let (Certificate::SelfSigned { directory, .. }, Listen::At(_)) =
         (&config.certificate, config.https)

@@ -1,35 +1,49 @@
-//! An OpenAI-compatible upstream, relayed into runs.
+//! The upstreams: who answers for us. Only those that are configured are ever asked.
+
+pub(crate) mod language;
+mod relay;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use thiserror::Error;
-use wellspring::event::{DecodeError, Decoder};
+use wellspring::event::DecodeError;
 
+use crate::answer::{self, Answer};
 use crate::client::{ClientBody, ClientError, HttpClient, Trust, TrustError, empty, full};
 use crate::config;
-use crate::dialect::{Chunk, Part, Summary};
-use crate::runs::Producer;
+use crate::dialect::{KeyHeader, Language, Misheard};
+pub(crate) use relay::relay;
 
-/// Who answers chats for us.
+/// The upstreams that are configured, the default one first.
+#[derive(Debug, Clone)]
+pub(crate) struct Upstreams {
+    client: HttpClient,
+    all: Vec<config::Upstream>,
+}
+
+/// One upstream, and the client to ask it with.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
     client: HttpClient,
-    completions: Uri,
-    models: Uri,
-    authorization: Option<HeaderValue>,
+    config: config::Upstream,
 }
+
+/// The request names an upstream that is not configured.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no upstream is called {0:?}; the names are those of --upstream NAME=URL")]
+pub(crate) struct UnknownUpstream(String);
 
 /// An answer of the upstream that is not a stream, to be passed on as it is.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) status: StatusCode,
-    pub(crate) content_type: Option<HeaderValue>,
-    pub(crate) retry_after: Option<HeaderValue>,
+    headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -42,70 +56,95 @@ pub(crate) enum Reply {
     Whole(Whole),
 }
 
-/// Why the upstream gave no answer.
+/// Why the upstream gave no answer, or no whole one.
 #[derive(Debug, Error)]
 pub(crate) enum UpstreamError {
     #[error("{0}")]
     Client(#[from] ClientError),
     #[error("the upstream's answer broke off: {0}")]
     Broken(String),
+    #[error("the upstream redirects to {0}; name that address with --upstream")]
+    Moved(String),
     #[error("the upstream sent an event that cannot be read: {0}")]
     Decode(#[from] DecodeError),
-    #[error("the upstream sent something that is no chat chunk: {0}")]
-    Chunk(#[from] serde_json::Error),
-    #[error("the upstream ended without its [DONE]")]
-    Truncated,
     #[error("{0}")]
-    Told(String),
+    Misheard(#[from] Misheard),
+    #[error("the upstream answered {0}")]
+    Refused(String),
+    #[error("the upstream ended before its answer did")]
+    Truncated,
     #[error("the upstream said nothing for {} s", .0.as_secs())]
     Silent(Duration),
 }
 
-impl Upstream {
-    /// The longest answer in one piece.
-    const WHOLE: usize = 16 * 1024 * 1024;
-    /// The longest event.
-    const EVENT: usize = 1024 * 1024;
-    /// The longest silence within an answer: models think for minutes, dead peers for ever.
-    const SILENCE: Duration = Duration::from_secs(600);
+impl Upstreams {
+    /// The request header by which a client picks one.
+    const PICK: &str = "x-upstream";
 
     /// # Errors
     ///
-    /// When its certificate authority cannot be read.
-    pub(crate) fn new(config: &config::Upstream) -> Result<Self, TrustError> {
+    /// When the certificate authority that they may have cannot be read.
+    pub(crate) fn new(config: &config::Upstreams) -> Result<Self, TrustError> {
         let trust = Trust {
             authority: config.authority.clone(),
             ..Trust::default()
         };
         Ok(Self {
             client: HttpClient::new(&trust)?,
-            completions: config.url.join("/chat/completions"),
-            models: config.url.join("/models"),
-            authorization: config.key.as_ref().map(|key| {
-                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-                    .expect("a secret is made of visible ASCII");
-                value.set_sensitive(true);
-                value
-            }),
+            all: config.all.clone(),
         })
     }
 
-    /// Sends a chat request as the client wrote it, with our key if we have one, or else the client's.
+    /// Who is to answer this request: the one that it names, or else the one that is called like the
+    /// dialect, or else the first. None when none is configured.
     ///
     /// # Errors
     ///
-    /// When the upstream cannot be reached or breaks off.
+    /// When it names one that is not configured.
+    pub(crate) fn choose(
+        &self,
+        request: &Parts,
+        language: &Language,
+    ) -> Result<Option<Upstream>, UnknownUpstream> {
+        let named = |name: &str| {
+            let mut all = self.all.iter();
+            all.find(|upstream| upstream.name.as_deref() == Some(name))
+        };
+        let chosen = match request.headers.get(Self::PICK) {
+            Some(name) => {
+                let name = String::from_utf8_lossy(name.as_bytes());
+                Some(named(&name).ok_or_else(|| UnknownUpstream(name.into_owned()))?)
+            }
+            None => named(language.dialect.name()).or(self.all.first()),
+        };
+        Ok(chosen.map(|config| Upstream {
+            client: self.client.clone(),
+            config: config.clone(),
+        }))
+    }
+}
+
+impl Upstream {
+    /// The longest answer in one piece.
+    const WHOLE: usize = 16 * 1024 * 1024;
+
+    /// Sends a request as the client wrote it, with our key if we have one, or else the client's.
+    ///
+    /// # Errors
+    ///
+    /// When the upstream cannot be reached, breaks off, or sends us elsewhere.
     pub(crate) async fn ask(
         &self,
+        language: &Language,
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Reply, UpstreamError> {
-        let request = Request::post(self.completions.clone())
+        let request = Request::post(self.config.url.join(language.path))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream, application/json")
             .body(full(body))
             .expect("all of it was checked before");
-        let response = self.send(request, headers).await?;
+        let response = self.send(request, language, headers).await?;
         let streams = response.headers().get(CONTENT_TYPE).is_some_and(|given| {
             given
                 .as_bytes()
@@ -115,100 +154,95 @@ impl Upstream {
         if response.status() == StatusCode::OK && streams {
             return Ok(Reply::Stream(response));
         }
-        whole(response).await.map(Reply::Whole)
+        Whole::read(response).await.map(Reply::Whole)
     }
 
-    /// What models the upstream offers, in its own words.
+    /// Reads something of the upstream, in its own words.
     ///
     /// # Errors
     ///
-    /// When the upstream cannot be reached or breaks off.
-    pub(crate) async fn models(&self, headers: &HeaderMap) -> Result<Whole, UpstreamError> {
-        let request = Request::get(self.models.clone())
+    /// As [`ask`](Self::ask).
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        language: &Language,
+        headers: &HeaderMap,
+    ) -> Result<Whole, UpstreamError> {
+        let request = Request::get(self.config.url.join(path))
             .header(ACCEPT, "application/json")
             .body(empty())
             .expect("all of it was checked before");
-        whole(self.send(request, headers).await?).await
+        Whole::read(self.send(request, language, headers).await?).await
     }
 
     async fn send(
         &self,
         mut request: Request<ClientBody>,
-        headers: &HeaderMap,
+        language: &Language,
+        given: &HeaderMap,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let authorization = self.authorization.as_ref();
-        if let Some(authorization) = authorization.or_else(|| headers.get(AUTHORIZATION)) {
-            request
-                .headers_mut()
-                .insert(AUTHORIZATION, authorization.clone());
+        let headers = request.headers_mut();
+        for name in language.passed {
+            for value in given.get_all(*name) {
+                headers.append(*name, value.clone());
+            }
+        }
+        // Only one of them: two keys would leave it to the upstream whose account is charged.
+        if let Some(key) = &self.config.key {
+            for header in [KeyHeader::Bearer, KeyHeader::XApiKey] {
+                headers.remove(header.name());
+            }
+            headers.insert(language.key.name(), language.key.value(key));
         }
         Ok(self.client.send(request).await?)
     }
 }
 
-async fn whole(response: Response<Incoming>) -> Result<Whole, UpstreamError> {
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, Upstream::WHOLE)
-        .collect()
-        .await
-        .map_err(|error| UpstreamError::Broken(error.to_string()))?
-        .to_bytes();
-    Ok(Whole {
-        status: head.status,
-        content_type: head.headers.get(CONTENT_TYPE).cloned(),
-        retry_after: head.headers.get("retry-after").cloned(),
-        body,
-    })
-}
-
-/// Feeds a run with the upstream's stream, to its end.
-///
-/// Its comments are swallowed: the run's readers have heartbeats of their own. An end without `[DONE]`
-/// is a failure, never an end.
-pub(crate) async fn relay(response: Response<Incoming>, producer: Producer) {
-    match follow(response, &producer).await {
-        Ok(summary) => producer.finish(&Part::Done(summary)),
-        Err(error) => {
-            let message = error.to_string();
-            tracing::warn!(error = message, "run failed");
-            producer.finish(&Part::Failed { message: &message });
+impl Whole {
+    async fn read(response: Response<Incoming>) -> Result<Self, UpstreamError> {
+        let (mut head, body) = response.into_parts();
+        if head.status.is_redirection() {
+            // A client that followed it would send its key, and ours would be missing.
+            let location = head.headers.get(LOCATION).map(|to| to.as_bytes());
+            let location = String::from_utf8_lossy(location.unwrap_or(b"another address"));
+            return Err(UpstreamError::Moved(location.into_owned()));
         }
-    }
-}
-
-async fn follow(
-    response: Response<Incoming>,
-    producer: &Producer,
-) -> Result<Summary, UpstreamError> {
-    let mut body = response.into_body();
-    let mut decoder = Decoder::with_limit(Upstream::EVENT);
-    let mut summary = Summary {
-        relayed: true,
-        ..Summary::default()
-    };
-    loop {
-        let frame = tokio::time::timeout(Upstream::SILENCE, body.frame())
+        let body = Limited::new(body, Upstream::WHOLE)
+            .collect()
             .await
-            .map_err(|_| UpstreamError::Silent(Upstream::SILENCE))?
-            .ok_or(UpstreamError::Truncated)?
-            .map_err(|error| UpstreamError::Broken(error.to_string()))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        let mut input = &data[..];
-        while let Some(message) = decoder.decode(&mut input)? {
-            if message.data() == "[DONE]" {
-                return Ok(summary);
-            }
-            let chunk: Chunk = serde_json::from_str(message.data())?;
-            if let Some(error) = chunk.error() {
-                return Err(UpstreamError::Told(error));
-            }
-            chunk.summarise(&mut summary);
-            producer.tell(&Part::Relayed {
-                chunk: message.data(),
-                answer: chunk.answer(),
-            });
-        }
+            .map_err(|error| UpstreamError::Broken(error.to_string()))?
+            .to_bytes();
+        Ok(Self {
+            status: head.status,
+            headers: head
+                .headers
+                .drain()
+                .scan(None, |last, (name, value)| {
+                    *last = name.or(last.take());
+                    Some((last.clone()?, value))
+                })
+                .filter(|(name, _)| is_passed_back(name.as_str()))
+                .collect(),
+            body,
+        })
     }
+
+    pub(crate) fn into_answer(self) -> Answer {
+        let mut answer = answer::bytes(self.status, "application/json", self.body);
+        answer.headers_mut().extend(self.headers);
+        answer
+    }
+}
+
+/// What of an upstream's head concerns the client: SDKs retry by these, and show them to people.
+fn is_passed_back(name: &str) -> bool {
+    matches!(
+        name,
+        "content-type"
+            | "retry-after"
+            | "retry-after-ms"
+            | "x-should-retry"
+            | "x-request-id"
+            | "request-id"
+    ) || name.contains("ratelimit")
 }

@@ -62,7 +62,7 @@ pub use hub::{Hub, HubOptions, InvalidTopic, PublishError, SubscribeError, Topic
 pub use log::{AppendError, Appended, End, Log, LogOptions, Overflow, Retention};
 pub use negotiate::{LAST_EVENT_ID, Refusal, check_host, check_subscribe, last_event_id, query};
 pub use position::{Cursor, Epoch, InvalidPosition, Position, PositionId, Start};
-pub use reader::{LogReader, Next, Reader};
+pub use reader::{LogReader, Next, Reader, Replay};
 pub use service::{SseService, event_stream, subscribe};
 pub use shard::enter_shard;
 /// For the tests that go through the interleavings, where the core's task runs on loom's threads.

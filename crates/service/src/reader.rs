@@ -1,6 +1,7 @@
 //! A cursor into a log, or into several topics of a hub: some tens of bytes, and no queue.
 
 mod merged;
+mod replay;
 
 use std::future::poll_fn;
 use std::num::NonZeroU64;
@@ -16,6 +17,8 @@ use crate::sync::Arc;
 use crate::wake::{Lane, Parking, Shared};
 
 pub(crate) use merged::MergedReader;
+pub use replay::Replay;
+use replay::Replayed;
 
 /// A cursor into one log, or into several topics of one hub.
 ///
@@ -27,6 +30,7 @@ pub struct Reader(Kind);
 enum Kind {
     Log(LogReader),
     Merged(Box<MergedReader>),
+    Replayed(Box<Replayed>),
 }
 
 /// What a reader gets next.
@@ -55,6 +59,7 @@ impl Reader {
         match &mut self.0 {
             Kind::Log(reader) => reader.poll_next(cx),
             Kind::Merged(reader) => reader.poll_next(cx),
+            Kind::Replayed(reader) => reader.poll_next(cx),
         }
     }
 
@@ -73,6 +78,7 @@ impl Reader {
         match &self.0 {
             Kind::Log(reader) => reader.cursor(),
             Kind::Merged(reader) => reader.cursor(),
+            Kind::Replayed(reader) => reader.cursor(),
         }
     }
 
@@ -82,14 +88,17 @@ impl Reader {
         match &self.0 {
             Kind::Log(reader) => reader.is_finished(),
             Kind::Merged(_) => false,
+            Kind::Replayed(reader) => reader.is_finished(),
         }
     }
 
     /// Whether the first thing to come is a gap, because what was asked for is of no log of ours.
-    pub(crate) fn is_lost(&self) -> bool {
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
         match &self.0 {
             Kind::Log(reader) => reader.is_lost(),
             Kind::Merged(reader) => reader.is_lost(),
+            Kind::Replayed(_) => false,
         }
     }
 }
@@ -103,6 +112,12 @@ impl From<LogReader> for Reader {
 impl From<MergedReader> for Reader {
     fn from(reader: MergedReader) -> Self {
         Self(Kind::Merged(Box::new(reader)))
+    }
+}
+
+impl From<Replay> for Reader {
+    fn from(replay: Replay) -> Self {
+        Self(Kind::Replayed(Box::new(Replayed::new(replay))))
     }
 }
 

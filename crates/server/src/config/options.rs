@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::value::{Listen, LogFormat, Overflow, Span};
+use super::value::{Abandoned, Listen, LogFormat, Named, Overflow, Span, SpanOrZero};
 use crate::client::ServerUrl;
 
 /// Everything as it was given.
@@ -43,19 +43,34 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", env = "WELLSPRING_KEY", hide_env = true)]
     pub(crate) key: Option<PathBuf>,
 
-    /// An OpenAI-compatible API that answers chats, such as `https://api.openai.com/v1`
-    /// [default: a small built-in demo]
-    #[arg(long, value_name = "URL", env = "WELLSPRING_UPSTREAM", hide_env = true)]
-    pub(crate) upstream: Option<ServerUrl>,
-
-    /// A file with the upstream's API key. Without it the client's own Authorization is passed on
+    /// An API that answers chats, such as `https://api.openai.com/v1` [default: a small built-in demo].
+    /// May be repeated as NAME=URL: the first is the default, `X-Upstream: NAME` picks another, and
+    /// one that is named like a dialect (`anthropic`) answers that dialect's requests
     #[arg(
-        long,
-        value_name = "FILE",
-        env = "WELLSPRING_UPSTREAM_KEY_FILE",
-        hide_env = true
+        long = "upstream",
+        value_name = "[NAME=]URL",
+        env = "WELLSPRING_UPSTREAM",
+        hide_env = true,
+        value_delimiter = ','
     )]
-    pub(crate) upstream_key_file: Option<PathBuf>,
+    #[serde(default, rename = "upstream", deserialize_with = "one_or_many")]
+    pub(crate) upstreams: Vec<Named<ServerUrl>>,
+
+    /// A file with an upstream's API key: of the one of that name, or else of the first. Without it
+    /// the client's own key is passed on
+    #[arg(
+        long = "upstream-key-file",
+        value_name = "[NAME=]FILE",
+        env = "WELLSPRING_UPSTREAM_KEY_FILE",
+        hide_env = true,
+        value_delimiter = ','
+    )]
+    #[serde(
+        default,
+        rename = "upstream-key-file",
+        deserialize_with = "one_or_many"
+    )]
+    pub(crate) upstream_key_files: Vec<Named<PathBuf>>,
 
     /// A certificate authority that the upstream's certificate may come from, as PEM
     #[arg(
@@ -115,6 +130,44 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", env = "WELLSPRING_RUN_AGE", hide_env = true)]
     pub(crate) run_age: Option<Span>,
 
+    /// How long a run stays open whose producer says nothing [default: 1h]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WELLSPRING_RUN_EXPIRES",
+        hide_env = true
+    )]
+    pub(crate) run_expires: Option<Span>,
+
+    /// What happens to a run whose last reader has left: continue, cancel, or cancel after a time such
+    /// as 30s [default: continue]
+    #[arg(
+        long,
+        value_name = "POLICY",
+        env = "WELLSPRING_ON_DISCONNECT",
+        hide_env = true
+    )]
+    pub(crate) on_disconnect: Option<Abandoned>,
+
+    /// How long a run's tokens are held back to be joined into fewer events; 0 for not at all. An
+    /// upstream's own events are always passed on at once [default: 50ms]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WELLSPRING_COALESCE",
+        hide_env = true
+    )]
+    pub(crate) coalesce: Option<SpanOrZero>,
+
+    /// How many bytes of tokens are joined at most [default: 4096]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "WELLSPRING_COALESCE_BYTES",
+        hide_env = true
+    )]
+    pub(crate) coalesce_bytes: Option<NonZeroUsize>,
+
     /// The longest silence on a stream; then a heartbeat is sent [default: 10s]
     #[arg(
         long,
@@ -172,15 +225,11 @@ impl Options {
             https: self.https.or(other.https),
             http: self.http.or(other.http),
             certs: self.certs.or(other.certs),
-            names: if self.names.is_empty() {
-                other.names
-            } else {
-                self.names
-            },
+            names: either(self.names, other.names),
             cert: self.cert.or(other.cert),
             key: self.key.or(other.key),
-            upstream: self.upstream.or(other.upstream),
-            upstream_key_file: self.upstream_key_file.or(other.upstream_key_file),
+            upstreams: either(self.upstreams, other.upstreams),
+            upstream_key_files: either(self.upstream_key_files, other.upstream_key_files),
             upstream_cacert: self.upstream_cacert.or(other.upstream_cacert),
             topic_bytes: self.topic_bytes.or(other.topic_bytes),
             topic_events: self.topic_events.or(other.topic_events),
@@ -188,6 +237,10 @@ impl Options {
             overflow: self.overflow.or(other.overflow),
             event_bytes: self.event_bytes.or(other.event_bytes),
             run_age: self.run_age.or(other.run_age),
+            run_expires: self.run_expires.or(other.run_expires),
+            on_disconnect: self.on_disconnect.or(other.on_disconnect),
+            coalesce: self.coalesce.or(other.coalesce),
+            coalesce_bytes: self.coalesce_bytes.or(other.coalesce_bytes),
             heartbeat: self.heartbeat.or(other.heartbeat),
             streams: self.streams.or(other.streams),
             cores: self.cores.or(other.cores),
@@ -198,4 +251,26 @@ impl Options {
             config: self.config,
         }
     }
+}
+
+fn either<T>(this: Vec<T>, other: Vec<T>) -> Vec<T> {
+    if this.is_empty() { other } else { this }
+}
+
+/// In a file, one value may stand for a list of one.
+fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany<T> {
+        One(T),
+        Many(Vec<T>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::ConfigError;
+use crate::run::OnDisconnect;
 
 /// A listener's address, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -37,6 +38,28 @@ pub(crate) enum LogFormat {
     Json,
     Text,
 }
+
+/// What an upstream, or its key, is called, and what that is: `NAME=VALUE`, or the value alone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Named<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    pub(crate) name: Option<String>,
+    pub(crate) value: T,
+}
+
+/// A time that may be none: `50ms`, `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct SpanOrZero(pub(crate) Duration);
+
+/// What happens to a run whose last reader has left: `continue`, `cancel`, or a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Abandoned(pub(crate) OnDisconnect);
 
 /// What must not reach a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,6 +121,87 @@ impl FromStr for Span {
             Some(span) if milliseconds > 0 && span > 0 => Ok(Self(Duration::from_millis(span))),
             _ => Err(format!("{text:?} is no time like 250ms, 10s, 15m or 1h")),
         }
+    }
+}
+
+impl<T> FromStr for Named<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        };
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) if is_name(name) => (Some(name.to_owned()), value),
+            _ => (None, text),
+        };
+        let value = value.parse().map_err(|why: T::Err| why.to_string())?;
+        Ok(Self { name, value })
+    }
+}
+
+impl FromStr for SpanOrZero {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        text.parse().map(|Span(time)| Self(time))
+    }
+}
+
+impl FromStr for Abandoned {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let policy = match text {
+            "continue" => OnDisconnect::Continue,
+            "cancel" => OnDisconnect::Cancel,
+            time => {
+                let Span(time) = time
+                    .parse()
+                    .map_err(|_| format!("{text:?} is not continue, cancel or a time like 30s"))?;
+                let seconds = time.as_millis().div_ceil(1000);
+                OnDisconnect::CancelAfter(u32::try_from(seconds).unwrap_or(u32::MAX))
+            }
+        };
+        Ok(Self(policy))
+    }
+}
+
+impl<T> TryFrom<String> for Named<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for SpanOrZero {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Abandoned {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

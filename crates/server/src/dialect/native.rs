@@ -2,71 +2,100 @@
 //!
 //! | part | event | data |
 //! | --- | --- | --- |
+//! | a piece of thought | `thinking` | `{"text":"Hm"}` |
 //! | a piece of the answer | `answer` | `{"text":"Hel"}` |
-//! | the end | `done` | `{"finish_reason":"stop","usage":{…}}` |
-//! | a failure | `error` | `{"message":"…"}` |
+//! | a piece of a call | `tool` | `{"index":0,"id":"call_1","name":"look","arguments":"{\"a"}` |
+//! | how far it is | `progress` | `{"percent":25,"message":"…"}`, whatever its producer says |
+//! | token counts | `usage` | as the model gives them |
+//! | the end | `done` | `{"state":"done","finish_reason":"stop","usage":{…}}` |
+//! | the end, cancelled | `done` | `{"state":"cancelled","finish_reason":"cancelled","usage":null}` |
+//! | a failure | `error` | `{"state":"failed","message":"…"}` |
+//! | no more of its producer | `error` | `{"state":"expired","message":"…"}` |
 //!
-//! Numbers count from 0 without holes. After `done` or `error` the stream ends, and a client that comes
-//! back with the last id is told to stay away (204).
+//! Each part is one event, numbered from 0 without holes. After `done` or `error` the stream ends, and a
+//! client that comes back with the last id is told to stay away (204). What was lost is a `gap`.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use wellspring::event::{Event, EventType};
 
-use super::Part;
+use super::{Dialect, Head, Said, Speller};
+use crate::run::{Ending, Part};
 
-pub(super) fn spell(part: &Part<'_>) -> Vec<Event<'static>> {
+#[derive(Debug)]
+pub(crate) struct Native;
+
+#[derive(Debug)]
+struct Events;
+
+impl Dialect for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn speller(&self, _: &Head) -> Box<dyn Speller> {
+        Box::new(Events)
+    }
+
+    fn reconnects(&self) -> bool {
+        true
+    }
+}
+
+impl Speller for Events {
+    fn spell(&mut self, said: &Said<'_>, _: u64, events: &mut Vec<Event<'static>>) {
+        events.extend(match said {
+            Said::Beginning => None,
+            Said::Part(part) => Some(spell_part(part)),
+            Said::End(ending) => Some(spell_end(ending)),
+        });
+    }
+}
+
+fn spell_part(part: &Part) -> Event<'static> {
+    #[derive(Serialize)]
+    struct Text<'a> {
+        text: &'a str,
+    }
     match part {
-        Part::Answer(text)
-        | Part::Relayed {
-            answer: Some(text), ..
-        } => {
-            vec![event("answer", &json!({ "text": text }))]
+        Part::Thinking(text) => event("thinking", &Text { text }),
+        Part::Answer(text) => event("answer", &Text { text }),
+        Part::Tool(call) => event("tool", call),
+        Part::Progress(progress) => event("progress", progress),
+        Part::Usage(usage) => event("usage", usage),
+    }
+}
+
+fn spell_end(ending: &Ending) -> Event<'static> {
+    let state = ending.state();
+    match ending {
+        Ending::Done(summary) => {
+            let mut done = json!({
+                "state": state,
+                "finish_reason": summary.finish_reason,
+                "usage": summary.usage,
+            });
+            if let Value::Object(done) = &mut done {
+                for (name, value) in &summary.more {
+                    done.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            event("done", &done)
         }
-        Part::Begin | Part::Relayed { answer: None, .. } => Vec::new(),
-        Part::Done(summary) => vec![event(
+        Ending::Cancelled => event(
             "done",
-            &json!({ "finish_reason": summary.finish_reason, "usage": summary.usage }),
-        )],
-        Part::Failed { message } => vec![event("error", &json!({ "message": message }))],
+            &json!({ "state": state, "finish_reason": "cancelled", "usage": null }),
+        ),
+        Ending::Failed { .. } | Ending::Expired => event(
+            "error",
+            &json!({ "state": state, "message": ending.message() }),
+        ),
     }
 }
 
-fn event(name: &'static str, data: &Value) -> Event<'static> {
+fn event(name: &'static str, data: &impl Serialize) -> Event<'static> {
     let name = EventType::new(name).expect("a word");
-    Event::new(data.to_string()).with_type(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dialect::Summary;
-
-    fn wire(part: &Part<'_>) -> String {
-        let events = spell(part);
-        let wire = events
-            .iter()
-            .map(|event| String::from_utf8(event.to_bytes().to_vec()).unwrap());
-        wire.collect()
-    }
-
-    #[test]
-    fn a_run_in_our_own_words() {
-        assert_eq!(wire(&Part::Begin), "");
-        assert_eq!(
-            wire(&Part::Answer("a\"\n")),
-            "event: answer\ndata: {\"text\":\"a\\\"\\n\"}\n\n"
-        );
-        let done = Summary {
-            finish_reason: Some("stop".to_owned()),
-            ..Summary::default()
-        };
-        assert_eq!(
-            wire(&Part::Done(done)),
-            "event: done\ndata: {\"finish_reason\":\"stop\",\"usage\":null}\n\n"
-        );
-        assert_eq!(
-            wire(&Part::Failed { message: "no" }),
-            "event: error\ndata: {\"message\":\"no\"}\n\n"
-        );
-    }
+    Event::json(data)
+        .expect("our own structs have string keys")
+        .with_type(name)
 }

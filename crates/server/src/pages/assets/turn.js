@@ -100,7 +100,7 @@ export class Turn {
       });
       if (!response.ok) throw new Error(await describe(response));
       const id = response.headers.get('x-run-id');
-      const path = response.headers.get('location');
+      const path = id && `/v1/runs/${id}/events`;
       // To hang up is not to cancel: the run goes on, and can be read from its start as often as one likes.
       response.body?.cancel().catch(() => {});
       if (!id || !path) throw new Error('The server did not say where its answer can be followed.');
