@@ -208,3 +208,6 @@ impl Run {
         self.story.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

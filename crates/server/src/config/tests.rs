@@ -11,7 +11,7 @@ fn the_defaults_are_loopback() {
     let config = Config::new(Options::default()).unwrap();
     assert_eq!(config.https, "127.0.0.1:8443".parse().unwrap());
     assert_eq!(config.http, "127.0.0.1:8080".parse().unwrap());
-    assert!(config.upstream.is_none());
+    assert!(config.upstreams.all.is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 use crate::stream::{Events, Seen, data};
-use crate::transport::{Client, Transport, Whole, get, header, post};
+use crate::transport::{Client, Transport, Whole, get, header, post, run_of};
 
 #[tokio::test]
 async fn an_answer_is_the_same_story_as_chunks_and_as_a_run() {
@@ -12,8 +12,11 @@ async fn an_answer_is_the_same_story_as_chunks_and_as_a_run() {
     for transport in Transport::ALL {
         let mut chunks = ask(&program, transport, &json!({ "max_tokens": 40 })).await;
         let id = header(&chunks.headers, "x-run-id").to_owned();
-        let path = header(&chunks.headers, "location").to_owned();
-        assert_eq!(path, format!("/v1/runs/{id}/events"));
+        let path = run_of(&chunks.headers);
+        assert_eq!(
+            header(&chunks.headers, "location"),
+            format!("/v1/runs/{id}/events?as=openai")
+        );
         let seen = chunks.rest().await;
         for field in ["id:", "event:", "retry:"] {
             let begins = |line: &str| line.starts_with(field);
@@ -94,7 +97,7 @@ async fn a_run_goes_on_when_whoever_asked_has_left() {
     for transport in Transport::ALL {
         let (mut client, mut chunks) =
             ask_on(&program, transport, &json!({ "max_tokens": 60 })).await;
-        let path = header(&chunks.headers, "location").to_owned();
+        let path = run_of(&chunks.headers);
         let seen = chunks.take(8).await;
         if transport.is_http2() {
             // Only the stream is reset; the connection stays.
@@ -122,7 +125,7 @@ async fn a_resumed_run_loses_and_doubles_nothing() {
     let program = Program::start(&[]);
     for transport in Transport::ALL {
         let mut chunks = ask(&program, transport, &json!({ "max_tokens": 60 })).await;
-        let path = header(&chunks.headers, "location").to_owned();
+        let path = run_of(&chunks.headers);
         // Three readers after one another, each cut in the middle.
         let mut run: Vec<Seen> = Vec::new();
         for part in [5, 1, 12] {

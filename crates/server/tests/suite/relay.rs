@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::program::Program;
 use crate::stream::{Events, Seen, data};
-use crate::transport::{Client, ClientBody, Transport, Whole, get, header, post};
+use crate::transport::{Client, ClientBody, Transport, Whole, get, header, post, run_of};
 use crate::upstream::{Question, Upstream};
 
 /// Chunks as upstreams write them: with fields that nobody knows, odd spaces, numbers that a parser would spell anew.
@@ -50,8 +50,8 @@ async fn chunks_are_relayed_byte_for_byte_and_comments_are_not() {
         assert_eq!(data(&chunks.rest().await), ["[DONE]"], "{transport:?}");
         assert!(!chunks.text().contains("PROCESSING"), "{transport:?}");
 
-        let path = header(&chunks.headers, "location");
-        let run = Events::open(&program, transport, path).await.rest().await;
+        let path = run_of(&chunks.headers);
+        let run = Events::open(&program, transport, &path).await.rest().await;
         let texts: Vec<Value> = run
             .iter()
             .map(|event| event.json()["text"].clone())
@@ -112,7 +112,13 @@ async fn a_redirect_is_not_followed() {
         .question()
         .await
         .refuse(moved, &[("location", &location)], "moved");
-    assert_eq!(answer.await.unwrap().status, moved);
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(
+        message.contains(&location) && message.contains("--upstream"),
+        "{message}"
+    );
     assert!(
         elsewhere.is_quiet() && upstream.is_quiet(),
         "keys do not travel"
@@ -296,7 +302,7 @@ async fn a_run_of_an_upstream_goes_on_when_whoever_asked_has_left() {
         }
         let mut chunks = asked.await.unwrap();
         chunks.next().await;
-        let path = header(&chunks.headers, "location").to_owned();
+        let path = run_of(&chunks.headers);
         drop(chunks);
         let mut run = Events::open(&program, transport, &path).await;
         run.next().await;
@@ -316,8 +322,8 @@ async fn assert_failed(program: &Program, chunks: &mut Events, more: usize, told
     let error = seen[more].json()["error"]["message"].to_string();
     assert!(error.contains(told), "{seen:?}");
     assert_eq!(seen[more + 1].data, "[DONE]");
-    let path = header(&chunks.headers, "location");
-    let run = Events::open(program, Transport::Http1, path)
+    let path = run_of(&chunks.headers);
+    let run = Events::open(program, Transport::Http1, &path)
         .await
         .rest()
         .await;

@@ -221,6 +221,11 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
+/// Where the run of this response is read natively.
+pub(crate) fn run_of(headers: &HeaderMap) -> String {
+    format!("/v1/runs/{}/events", header(headers, "x-run-id"))
+}
+
 /// Ends a request without a body.
 pub(crate) fn bare(request: Builder) -> Request<ClientBody> {
     request.body(Empty::new().boxed()).unwrap()
