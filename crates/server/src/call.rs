@@ -83,12 +83,12 @@ impl OpenError {
         }
     }
 
-    /// The upstream's words if it spoke, or else ours, spelled by `error`.
-    pub(crate) fn into_answer(self, error: impl FnOnce(StatusCode, &str) -> Answer) -> Answer {
+    /// The upstream's words if it spoke, or else ours, as the dialect has them.
+    pub(crate) fn into_answer(self, dialect: &dyn Dialect) -> Answer {
         match self {
             Self::Refused(whole) => whole.into_answer(),
             other => {
-                let mut answer = error(other.status(), &other.to_string());
+                let mut answer = dialect.refuse(other.status(), &other.to_string());
                 if other.status() == StatusCode::SERVICE_UNAVAILABLE {
                     let seconds = HeaderValue::from_static("30");
                     answer
@@ -112,9 +112,11 @@ impl<'a> Call<'a> {
     /// # Errors
     ///
     /// [`OpenError`]; then there is no run.
-    pub(crate) async fn open(&self, spec: Spec, source: Source) -> Result<Opened, OpenError> {
+    pub(crate) async fn open(&self, mut spec: Spec, source: Source) -> Result<Opened, OpenError> {
         let language = source.language;
         let upstream = self.program.upstreams().choose(self.request, language)?;
+        // The demo speaks no dialect of its own.
+        spec.verbatim = spec.verbatim.filter(|_| upstream.is_some());
         let owner = spec.wish.owner;
         let (run, producer) = match self.runs().begin(spec)? {
             Begun::New(run, producer) => (run, producer),

@@ -14,12 +14,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use wellspring::event::Event;
 use wellspring::{last_event_id, query};
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::problem::Problem;
 use crate::run::{Ending, From, Part};
 pub(crate) use crate::upstream::language::{Heard, Interpreter, KeyHeader, Language, Misheard};
 
@@ -60,6 +61,11 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// Where the client wants to begin, in the dialect's own words.
     fn from(&self, request: &Parts) -> From {
         cursor(request)
+    }
+
+    /// An error before there is a stream, in the shape that its clients show to people.
+    fn refuse(&self, status: StatusCode, message: &str) -> Answer {
+        Problem::new(status, message.to_owned()).into_answer()
     }
 
     /// The headers that its clients look for.
@@ -118,6 +124,12 @@ pub(crate) fn named(name: &str) -> Option<&'static dyn Dialect> {
         .iter()
         .copied()
         .find(|dialect| dialect.name() == name)
+}
+
+/// What is wrong with a request's JSON, for people: serde_json repeats what it found, however long.
+pub(crate) fn misread(what: &str, why: &serde_json::Error) -> String {
+    let why: String = why.to_string().chars().take(200).collect();
+    format!("no {what}: {why}")
 }
 
 /// Where a client wants to begin: `Last-Event-ID`, or else `?last_event_id=`, or else `?after=`, each an

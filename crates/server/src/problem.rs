@@ -71,6 +71,14 @@ impl Problem {
         problem
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(crate) fn at_line(mut self, line: u64) -> Self {
         self.line = Some(line);
         self

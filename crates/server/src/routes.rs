@@ -23,7 +23,7 @@ use crate::answer::{self, Answer, AnswerBody};
 use crate::call::{self, Call};
 use crate::client::TrustError;
 use crate::config::Config;
-use crate::dialect::{self, DIALECTS, Door, NATIVE};
+use crate::dialect::{self, DIALECTS, Dialect, Door, NATIVE};
 use crate::ingest::collect;
 use crate::ledger::Ledger;
 use crate::pages;
@@ -66,7 +66,7 @@ pub(crate) struct Visit {
 enum Route {
     Cut,
     /// Of one path, the doors of a dialect, by method.
-    Doors(Vec<&'static Door>),
+    Doors(Vec<Spoken>),
     Health,
     Ports,
     Ready,
@@ -74,6 +74,9 @@ enum Route {
     Topic,
     Topics,
 }
+
+/// A door, and the dialect that is spoken there.
+type Spoken = (&'static dyn Dialect, &'static Door);
 
 /// What is served where. Anything else may be a page.
 const ROUTES: [(&str, Route); 7] = [
@@ -244,7 +247,7 @@ impl Program {
     /// Opens the one of these doors that takes the request's method.
     async fn knock<B: Body<Data = Bytes>>(
         &self,
-        doors: &[&'static Door],
+        doors: &[Spoken],
         ledger: &Arc<Ledger>,
         request: &Parts,
         params: Vec<String>,
@@ -255,12 +258,13 @@ impl Program {
             &Method::HEAD => &Method::GET,
             method => method,
         };
-        let Some(door) = doors.iter().find(|door| door.method == *method) else {
-            return Problem::not_allowed(doors.iter().map(|door| &door.method)).into_answer();
+        let Some((dialect, door)) = doors.iter().find(|(_, door)| door.method == *method) else {
+            let methods = doors.iter().map(|(_, door)| &door.method);
+            return Problem::not_allowed(methods).into_answer();
         };
         let body = match collect(body, Self::LONGEST_REQUEST).await {
             Ok(body) => body.freeze(),
-            Err(problem) => return problem.into_answer(),
+            Err(problem) => return dialect.refuse(problem.status(), problem.detail()),
         };
         let call = Call {
             program: self,
@@ -337,11 +341,14 @@ impl Service<Request<RequestBody>> for Visit {
 
 /// The doors of all dialects, by path.
 fn doors() -> Vec<(&'static str, Route)> {
-    let mut routes: Vec<(&'static str, Vec<&'static Door>)> = Vec::new();
-    for door in DIALECTS.iter().flat_map(|dialect| dialect.doors()) {
-        match routes.iter_mut().find(|(path, _)| *path == door.path) {
-            Some((_, doors)) => doors.push(door),
-            None => routes.push((door.path, vec![door])),
+    let mut routes: Vec<(&'static str, Vec<Spoken>)> = Vec::new();
+    for dialect in DIALECTS {
+        for door in dialect.doors() {
+            let spoken = (*dialect, door);
+            match routes.iter_mut().find(|(path, _)| *path == door.path) {
+                Some((_, doors)) => doors.push(spoken),
+                None => routes.push((door.path, vec![spoken])),
+            }
         }
     }
     routes

@@ -19,9 +19,11 @@ mod interpreter;
 mod request;
 mod speller;
 
-use http::Method;
+use http::{Method, StatusCode};
+use serde_json::json;
 
 use super::{Dialect, Door, Head, Language, Speller};
+use crate::answer::{self, Answer};
 use crate::upstream::language::KeyHeader;
 use interpreter::Chunks;
 pub(crate) use request::ChatRequest;
@@ -66,6 +68,18 @@ impl Dialect for OpenAi {
 
     fn speller(&self, head: &Head) -> Box<dyn Speller> {
         Box::new(speller::Chunks::new(head))
+    }
+
+    fn refuse(&self, status: StatusCode, message: &str) -> Answer {
+        let kind = if status.is_client_error() {
+            "invalid_request_error"
+        } else {
+            "server_error"
+        };
+        answer::json(
+            status,
+            &json!({ "error": { "message": message, "type": kind, "param": null, "code": null } }),
+        )
     }
 
     /// openai-python parses every block once it has seen an id.

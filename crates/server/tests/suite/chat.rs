@@ -50,7 +50,7 @@ async fn an_answer_is_the_same_story_as_chunks_and_as_a_run() {
             (done.event.as_str(), &done.json()["finish_reason"]),
             ("done", &json!(reasons[0]))
         );
-        assert!(answers.len() > 20, "token by token: {answers:?}");
+        assert!(answers.len() > 5, "a few words at a time: {answers:?}");
         assert_eq!(text_of_chunks(parts), text_of_run(answers), "{transport:?}");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::process::{PATIENCE, Process, Signal};
 use crate::program::Program;
 use crate::stream::{Events, data};
-use crate::transport::{Client, Transport, Whole, get, post, publish};
+use crate::transport::{Client, Transport, Whole, get, post, publish, run_of};
 
 #[tokio::test]
 async fn a_drain_tells_readers_when_to_come_back_and_ends_in_good_order() {
@@ -394,8 +394,7 @@ async fn ask(program: &Program, transport: Transport, tokens: u32) -> (String, E
     let mut client = Client::connect(program, transport).await;
     let chat = post("/v1/chat/completions", "application/json", chat.to_string());
     let response = client.send(chat).await.unwrap();
-    let location = response.headers()["location"].to_str().unwrap().to_owned();
-    (location, Events::of(response))
+    (run_of(response.headers()), Events::of(response))
 }
 
 /// Whether the stream breaks; an end in good order would be a lie.

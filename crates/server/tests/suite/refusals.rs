@@ -78,7 +78,7 @@ async fn a_request_has_exactly_one_host() {
 #[tokio::test]
 async fn a_chat_that_cannot_be_is_refused_in_openais_words() {
     let program = Program::start(&[]);
-    let large = format!("{{\"messages\":\"{}\"}}", "x".repeat(5 << 20));
+    let large = format!("{{\"messages\":\"{}\"}}", "x".repeat(17 << 20));
     for transport in Transport::ALL {
         for (body, status) in [
             ("{", 400),

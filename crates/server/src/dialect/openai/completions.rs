@@ -9,15 +9,15 @@ use super::{ChatRequest, LANGUAGE, OpenAi};
 use crate::answer::{self, Answer};
 use crate::call::{Call, Source};
 use crate::demo;
-use crate::dialect::{From, Opening};
-use crate::run::now;
+use crate::dialect::{Dialect, Opening};
+use crate::run::{From, now};
 use crate::runs::{Spec, Wish};
 
 pub(super) fn complete(call: Call<'_>) -> Opening<'_> {
     Box::pin(async move {
         let chat = match ChatRequest::read(&call.body) {
             Ok(chat) => chat,
-            Err(why) => return error(StatusCode::BAD_REQUEST, &why),
+            Err(why) => return OpenAi.refuse(StatusCode::BAD_REQUEST, &why),
         };
         if chat.stream == Some(true) {
             stream(&call, &chat).await
@@ -32,7 +32,7 @@ pub(super) fn models(call: Call<'_>) -> Opening<'_> {
     Box::pin(async move {
         let upstream = match call.program.upstreams().choose(call.request, &LANGUAGE) {
             Ok(upstream) => upstream,
-            Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
+            Err(why) => return OpenAi.refuse(StatusCode::BAD_REQUEST, &why.to_string()),
         };
         let Some(upstream) = upstream else {
             return answer::json(
@@ -48,7 +48,7 @@ pub(super) fn models(call: Call<'_>) -> Opening<'_> {
             .await
         {
             Ok(whole) => whole.into_answer(),
-            Err(why) => error(StatusCode::BAD_GATEWAY, &why.to_string()),
+            Err(why) => OpenAi.refuse(StatusCode::BAD_GATEWAY, &why.to_string()),
         }
     })
 }
@@ -68,14 +68,14 @@ async fn stream(call: &Call<'_>, chat: &ChatRequest) -> Answer {
     };
     match call.open(spec, source).await {
         Ok(opened) => call.stream(opened, &OpenAi, From::Beginning),
-        Err(why) => why.into_answer(error),
+        Err(why) => why.into_answer(&OpenAi),
     }
 }
 
 async fn whole(call: &Call<'_>, chat: &ChatRequest) -> Answer {
     match call.pass_through(&LANGUAGE).await {
         Some(Ok(whole)) => whole.into_answer(),
-        Some(Err(why)) => why.into_answer(error),
+        Some(Err(why)) => why.into_answer(&OpenAi),
         None => {
             let (text, finish_reason, usage) = demo::answer_whole(&chat.prompt());
             answer::json(
@@ -95,17 +95,4 @@ async fn whole(call: &Call<'_>, chat: &ChatRequest) -> Answer {
             )
         }
     }
-}
-
-/// An error in OpenAI's shape, which their SDKs show to people.
-fn error(status: StatusCode, message: &str) -> Answer {
-    let kind = if status.is_client_error() {
-        "invalid_request_error"
-    } else {
-        "server_error"
-    };
-    answer::json(
-        status,
-        &json!({ "error": { "message": message, "type": kind, "param": null, "code": null } }),
-    )
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::demo;
+use crate::dialect;
 
 /// The parts of a chat request that concern us.
 #[derive(Debug, Deserialize)]
@@ -42,7 +43,7 @@ impl ChatRequest {
     /// What is wrong with it, for people.
     pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
         let request: Self =
-            serde_json::from_slice(body).map_err(|why| format!("no chat request: {why}"))?;
+            serde_json::from_slice(body).map_err(|why| dialect::misread("chat request", &why))?;
         if request.messages.is_empty() {
             return Err("`messages` is empty".to_owned());
         }
