@@ -200,7 +200,7 @@ impl<'a> Call<'a> {
             self.program,
             self.ledger,
             self.request,
-            opened.run,
+            &opened.run,
             opened.presence,
             dialect,
             from,
@@ -208,8 +208,8 @@ impl<'a> Call<'a> {
     }
 
     /// The stream of a run that is there.
-    pub(crate) fn join(&self, run: Arc<Run>, dialect: &'static dyn Dialect, from: From) -> Answer {
-        let presence = Presence::of(&run);
+    pub(crate) fn join(&self, run: &Arc<Run>, dialect: &'static dyn Dialect, from: From) -> Answer {
+        let presence = Presence::of(run);
         stream_run(
             self.program,
             self.ledger,
@@ -227,7 +227,7 @@ pub(crate) fn stream_run(
     program: &Program,
     ledger: &Arc<Ledger>,
     request: &Parts,
-    run: Arc<Run>,
+    run: &Arc<Run>,
     presence: Presence,
     dialect: &'static dyn Dialect,
     from: From,

@@ -28,7 +28,7 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_id: Option<String>,
     #[serde(skip)]
-    allow: Option<Cow<'static, str>>,
+    allow: Option<Box<str>>,
 }
 
 impl Problem {
@@ -61,7 +61,7 @@ impl Problem {
         Self::method(methods.join(", "))
     }
 
-    pub(crate) fn method(allow: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn method(allow: impl Into<Box<str>>) -> Self {
         let allow = allow.into();
         let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -241,7 +241,7 @@ impl Program {
         };
         let from = dialect.from(request);
         let presence = Presence::of(&run);
-        call::stream_run(self, ledger, request, run, presence, dialect, from)
+        call::stream_run(self, ledger, request, &run, presence, dialect, from)
     }
 
     /// Opens the one of these doors that takes the request's method.

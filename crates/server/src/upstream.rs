@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use thiserror::Error;
@@ -203,7 +203,7 @@ impl Whole {
         let (mut head, body) = response.into_parts();
         if head.status.is_redirection() {
             // A client that followed it would send its key, and ours would be missing.
-            let location = head.headers.get(LOCATION).map(|to| to.as_bytes());
+            let location = head.headers.get(LOCATION).map(HeaderValue::as_bytes);
             let location = String::from_utf8_lossy(location.unwrap_or(b"another address"));
             return Err(UpstreamError::Moved(location.into_owned()));
         }

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::program::Program;
 use crate::stream::{Events, Seen, data};
-use crate::transport::{Client, ClientBody, Transport, Whole, get, header, post, run_of};
+use crate::transport::{Client, ClientBody, Transport, Whole, get, post, run_of};
 use crate::upstream::{Question, Upstream};
 
 /// Chunks as upstreams write them: with fields that nobody knows, odd spaces, numbers that a parser would spell anew.
