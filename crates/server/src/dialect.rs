@@ -8,6 +8,7 @@
 mod native;
 mod openai;
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
@@ -99,8 +100,18 @@ pub(crate) struct Head {
     pub(crate) created: u64,
     /// Whether the client asked for token counts.
     pub(crate) include_usage: bool,
-    /// What the run belongs to: a chat, a thread.
-    pub(crate) conversation: Option<String>,
+    /// What the dialect in which the run began keeps of its request: a chat, a thread.
+    pub(crate) conversation: Option<Conversation>,
+}
+
+/// A type of the dialect's own, which no other dialect can read.
+pub(crate) type Conversation = Arc<dyn Any + Send + Sync>;
+
+impl Head {
+    /// What this dialect keeps of the request, if the run began in it.
+    pub(crate) fn conversation<T: 'static>(&self) -> Option<&T> {
+        self.conversation.as_ref()?.downcast_ref()
+    }
 }
 
 /// One route of a dialect.

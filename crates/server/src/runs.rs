@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::RngExt;
 use thiserror::Error;
 
-use crate::dialect::{Dialect, Head};
+use crate::dialect::{Conversation, Dialect, Head};
 use crate::run::{Producer, Run, RunOptions, now};
 pub(crate) use wish::{Digest, Owner, RunId, Wish};
 
@@ -59,8 +59,8 @@ pub(crate) struct Spec {
     pub(crate) model: String,
     /// Whether the client asked for token counts.
     pub(crate) include_usage: bool,
-    /// What the run belongs to: a chat, a thread.
-    pub(crate) conversation: Option<String>,
+    /// What the dialect in which it begins keeps of the request: a chat, a thread.
+    pub(crate) conversation: Option<Conversation>,
     /// The dialect that its upstream speaks, to be passed on as it is.
     pub(crate) verbatim: Option<&'static dyn Dialect>,
 }
