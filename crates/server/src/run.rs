@@ -129,6 +129,15 @@ impl Run {
         self.story().read(&self.head, dialect, from)
     }
 
+    /// How many events it has in one dialect so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn count(&self, dialect: &'static dyn Dialect) -> Result<u64, Outgrown> {
+        self.story().count(&self.head, dialect)
+    }
+
     /// Whether a cursor of this dialect is of this run, and no other.
     pub(crate) fn gave_out(&self, dialect: &'static dyn Dialect, epoch: wellspring::Epoch) -> bool {
         self.story().epoch(dialect) == Some(epoch)

@@ -150,6 +150,16 @@ impl Story {
         Ok(self.spellings[index].read(head, from, self.parts.iter(), ending))
     }
 
+    /// How many events there are in one dialect.
+    pub(super) fn count(
+        &mut self,
+        head: &Head,
+        dialect: &'static dyn Dialect,
+    ) -> Result<u64, Outgrown> {
+        let index = self.spelled(head, dialect)?;
+        Ok(self.spellings[index].log().tail().next)
+    }
+
     /// The life of the log in one dialect, if it is spelled.
     pub(super) fn epoch(&self, dialect: &'static dyn Dialect) -> Option<Epoch> {
         let spelling = self.spellings.iter().find(|known| known.is(dialect))?;
