@@ -5,6 +5,9 @@
 //! and, where upstreams speak it too, how it is read ([`Language`]). The mapping stands in its doc
 //! comment, and golden files beside its tests show it.
 
+mod ai_sdk;
+#[cfg(test)]
+mod golden;
 mod native;
 mod openai;
 
@@ -26,7 +29,7 @@ use crate::run::{Ending, From, Part};
 pub(crate) use crate::upstream::language::{Heard, Interpreter, KeyHeader, Language, Misheard};
 
 /// Every dialect that is spoken.
-pub(crate) const DIALECTS: &[&dyn Dialect] = &[NATIVE, &openai::OpenAi];
+pub(crate) const DIALECTS: &[&dyn Dialect] = &[NATIVE, &openai::OpenAi, &ai_sdk::AiSdk];
 
 /// Our own.
 pub(crate) const NATIVE: &dyn Dialect = &native::Native;

@@ -11,6 +11,7 @@
 //! | `lifecycle` | configuration, bad use, logs, and the end | |
 //! | `chat` | the demo's answers: left, read again, resumed | |
 //! | `relay` | the answers of an upstream, and its failures | |
+//! | `ai_sdk` | the AI SDK's chats: in a second tab, by number, stopped | |
 //! | `commands` | `wellspring publish` and `wellspring tail` | |
 //! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
 //! | `browser` | the playground in Chromium, on both ports; the lab's model against Chromium, and Firefox where it is | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
@@ -19,6 +20,7 @@
 //! `program` the binary as a server, `transport` and `stream` are its clients, `upstream` is a server behind it; other
 //! people's clients are in `tests/clients`. Nothing sleeps for luck: everything waits for a state, with a deadline.
 
+mod ai_sdk;
 mod browser;
 mod chat;
 mod commands;
