@@ -15,7 +15,7 @@
 //!     .with_type(EventType::new("note")?)
 //!     .with_id(EventId::new("7")?)
 //!     .encode(&mut wire);
-//! assert_eq!(wire, b"event: note\nid: 7\ndata: first line\ndata: second line\n\n");
+//! assert_eq!(wire, b"event: note\ndata: first line\ndata: second line\nid: 7\n\n");
 //!
 //! let mut decoder = Decoder::new();
 //! let mut input = wire.as_slice();

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! event: gap
-//! id: k3x9q2-000000000041
 //! data: {"reason":"evicted","requested":"k3x9q2-000000000007","first":"k3x9q2-000000000042","last":"k3x9q2-000000000099","missed":34}
+//! id: k3x9q2-000000000041
 //! ```
 //!
 //! Its id is the place from which the stream goes on, so that a client which is cut right after it
@@ -117,9 +117,9 @@ mod tests {
             missed: Some(34),
         };
         let expected = format!(
-            "event: gap\nid: {epoch}-000000000041\ndata: {{\"reason\":\"evicted\",\
+            "event: gap\ndata: {{\"reason\":\"evicted\",\
              \"requested\":\"{epoch}-000000000007\",\"first\":\"{epoch}-000000000042\",\
-             \"last\":\"{epoch}-000000000099\",\"missed\":34}}\n\n"
+             \"last\":\"{epoch}-000000000099\",\"missed\":34}}\nid: {epoch}-000000000041\n\n"
         );
         assert_eq!(gap.to_bytes(), expected);
     }
@@ -136,8 +136,8 @@ mod tests {
             missed: None,
         };
         let expected = format!(
-            "event: gap\nid: {epoch}-\ndata: {{\"reason\":\"epoch\",\
-             \"requested\":\"a\\\"b\\\\c\\u0009d\",\"first\":null,\"last\":null,\"missed\":null}}\n\n"
+            "event: gap\ndata: {{\"reason\":\"epoch\",\
+             \"requested\":\"a\\\"b\\\\c\\u0009d\",\"first\":null,\"last\":null,\"missed\":null}}\nid: {epoch}-\n\n"
         );
         assert_eq!(gap.to_bytes(), expected);
     }

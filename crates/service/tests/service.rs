@@ -49,10 +49,10 @@ async fn a_whole_stream_byte_by_byte() {
         Cursor::start(hub.epoch()),
     );
     tab.expect(&opening).await;
-    let events = format!("id: {first}\ndata: one\ndata: two\n\nid: {second}\ndata: \n\n");
+    let events = format!("data: one\ndata: two\nid: {first}\n\ndata: \nid: {second}\n\n");
     tab.expect(&chunk(&events)).await;
     let third = publish(&hub, "t", "live").await;
-    tab.expect(&chunk(&format!("id: {third}\ndata: live\n\n")))
+    tab.expect(&chunk(&format!("data: live\nid: {third}\n\n")))
         .await;
     assert_eq!(hub.drain(Duration::from_secs(20)).await, 0);
     tab.expect("C\r\nretry: 1500\n\r\n0\r\n\r\n").await;
@@ -82,7 +82,7 @@ async fn http_1_0_gets_the_same_until_the_connection_closes() {
     ))
     .await;
     let position = publish(&hub, "t", "x").await;
-    tab.expect(&format!("id: {position}\ndata: x\n\n")).await;
+    tab.expect(&format!("data: x\nid: {position}\n\n")).await;
     hub.drain(Duration::from_secs(20)).await;
     tab.expect("retry: 1500\n").await;
     tab.expect_end().await;
@@ -278,11 +278,11 @@ async fn the_same_over_http_2() {
     );
     assert!(!headers.contains_key("connection"));
     assert_eq!(text(&mut stream).await, ":\nretry: 1500\n");
-    assert_eq!(text(&mut stream).await, format!("id: {first}\ndata: 1\n\n"));
+    assert_eq!(text(&mut stream).await, format!("data: 1\nid: {first}\n\n"));
     let second = publish(&hub, "t", "2").await;
     assert_eq!(
         text(&mut stream).await,
-        format!("id: {second}\ndata: 2\n\n")
+        format!("data: 2\nid: {second}\n\n")
     );
 
     // Many on one connection, and one event for all of them.
@@ -295,7 +295,7 @@ async fn the_same_over_http_2() {
     let third = publish(&hub, "t", "3").await;
     streams.push(stream);
     for stream in &mut streams {
-        assert_eq!(text(stream).await, format!("id: {third}\ndata: 3\n\n"));
+        assert_eq!(text(stream).await, format!("data: 3\nid: {third}\n\n"));
     }
     assert_eq!(hub.drain(Duration::from_secs(20)).await, 0);
     for stream in &mut streams {
@@ -318,7 +318,7 @@ async fn who_has_all_of_a_finished_stream_is_told_to_stay_away() {
     assert!(head.starts_with(HEAD), "{head}");
     assert_eq!(
         body,
-        format!(":\nretry: 1500\nid: {only}\ndata: all of it\n\n")
+        format!(":\nretry: 1500\ndata: all of it\nid: {only}\n\n")
     );
 
     let returning = format!("{get}Last-Event-ID: {only}\r\n");
@@ -338,7 +338,7 @@ async fn a_failed_stream_never_ends_cleanly() {
     let half = log.append(&Event::new("half")).unwrap();
     log.close(End::Failed);
 
-    let event = format!("id: {half}\ndata: half\n\n");
+    let event = format!("data: half\nid: {half}\n\n");
     tab.expect(&format!("{}{}", chunk(":\nretry: 1500\n"), chunk(&event)))
         .await;
     tab.expect_end().await;

@@ -64,7 +64,7 @@ async fn http_1_1_is_framed_in_chunks_that_leave_at_once() {
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert_eq!(body.to_lowercase(), opening);
         let id = publish(&program, &topic, "water").await;
-        let event = chunk(&format!("id: {id}\ndata: water\n\n"));
+        let event = chunk(&format!("data: water\nid: {id}\n\n"));
         read_until(&mut socket, |text| text.to_lowercase() == event).await;
     }
 }
@@ -161,7 +161,7 @@ async fn an_http_1_0_client_gets_a_stream_that_its_connection_ends() {
     let head = read_until(&mut socket, |text| text.contains("retry:")).await;
     assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
     publish(&program, "old", "still here").await;
-    read_until(&mut socket, |text| text.contains("data: still here\n\n")).await;
+    read_until(&mut socket, |text| text.contains("data: still here\n")).await;
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ async fn the_retry_time_is_in_the_first_events_block() {
     .concat();
     assert_eq!(
         wire,
-        format!(":\nretry: 2500\nid: {position}\ndata: first\n\n")
+        format!(":\nretry: 2500\ndata: first\nid: {position}\n\n")
     );
 
     let (mut decoder, mut bytes) = (Decoder::new(), wire.as_bytes());
@@ -64,7 +64,7 @@ async fn it_beats_from_the_start_and_after_every_event() {
 
         log.append(&Event::new("x")).unwrap();
         let begun = Instant::now();
-        assert!(frame(&mut body).await.unwrap().ends_with("data: x\n\n"));
+        assert!(frame(&mut body).await.unwrap().contains("data: x\n"));
         assert_eq!(
             begun.elapsed(),
             Duration::ZERO,
@@ -108,7 +108,7 @@ async fn a_drained_log_ends_the_body_with_a_retry_line() {
     assert_eq!(frame(&mut body).await.unwrap(), ":\nretry: 1000\n");
     log.append(&Event::new("last")).unwrap();
     log.close(End::Drained);
-    assert!(frame(&mut body).await.unwrap().ends_with("data: last\n\n"));
+    assert!(frame(&mut body).await.unwrap().contains("data: last\n"));
     assert_eq!(frame(&mut body).await.unwrap(), "retry: 1000\n");
     assert!(body.is_end_stream());
     assert!(frame(&mut body).await.is_none());
@@ -124,7 +124,7 @@ async fn a_failed_log_breaks_the_body() {
     log.close(End::Failed);
     let (mut body, delivered) = watched(EventBody::new(log.read(Start::Earliest), silent()));
     assert_eq!(frame(&mut body).await.unwrap(), ":\n");
-    assert!(frame(&mut body).await.unwrap().ends_with("data: half\n\n"));
+    assert!(frame(&mut body).await.unwrap().contains("data: half\n"));
     let broken = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
     assert_eq!(broken.unwrap().unwrap_err(), Broken);
     assert!(frame(&mut body).await.is_none());
@@ -140,7 +140,7 @@ async fn a_reader_that_fell_behind_ends_cleanly() {
     log.append(&Event::new("0")).unwrap();
     let (mut body, delivered) = watched(EventBody::new(log.read(Start::Earliest), silent()));
     assert_eq!(frame(&mut body).await.unwrap(), ":\n");
-    assert!(frame(&mut body).await.unwrap().ends_with("data: 0\n\n"));
+    assert!(frame(&mut body).await.unwrap().contains("data: 0\n"));
     for number in 1..10 {
         log.append(&Event::new(number.to_string())).unwrap();
     }

@@ -171,7 +171,7 @@ proptest! {
                         let seq = next + hole;
                         let key = key.filter(|key| window.keyed(key).is_none());
                         let data = "x".repeat(len);
-                        let wire = format!("id: {}\ndata: {data}\n\n", Position { epoch, seq });
+                        let wire = format!("data: {data}\nid: {}\n\n", Position { epoch, seq });
                         let appended = window.append(seq, &Event::new(data), key, Instant::now());
                         if wire.len() > oracle.retention.bytes {
                             let limit = oracle.retention.bytes;
@@ -211,9 +211,9 @@ fn a_sealed_segment_is_sliced_and_not_copied() {
     }
     assert!(!window.sealed.is_empty());
     let wire = format!(
-        "id: {}\ndata: {}\n\n",
-        Position { epoch, seq: 0 },
-        event.data()
+        "data: {}\nid: {}\n\n",
+        event.data(),
+        Position { epoch, seq: 0 }
     );
     let slice = |window: &Window, next| match window.after(next, u64::MAX) {
         Found::Events { bytes, .. } => bytes,
