@@ -1,11 +1,12 @@
 //! The demo model: what answers a chat when no upstream is named, so that the page works with no network.
 //!
 //! It is a Markov chain over a short text that ships with the program, cut into tokens and paced like a language
-//! model. It says so at the start of every answer. Nothing here sleeps, spawns or reads a clock: an [`Answer`] is an
-//! iterator, and whoever drains it waits the [`Token::pause`]s out.
+//! model. It says so at the start of every answer. Nothing here sleeps, spawns or reads a clock: [`Thinking`] and
+//! [`Answer`] are iterators, and whoever drains them waits the [`Token::pause`]s out.
 
 mod chain;
 mod run;
+mod thinking;
 mod token;
 
 #[cfg(test)]
@@ -20,7 +21,8 @@ use rand::{RngExt, SeedableRng};
 
 use self::chain::{Chain, Opening};
 pub(crate) use self::run::{Prompt, answer, answer_whole};
-use self::token::Lead;
+pub(crate) use self::thinking::Thinking;
+use self::token::{Lead, Typist};
 
 /// The model id under which the demo is listed and answers.
 pub(crate) const MODEL: &str = "wellspring-demo";
@@ -74,7 +76,7 @@ pub(crate) struct Answer {
     sentences: u32,
     target: u32,
     limit: u32,
-    rhythm: Rhythm,
+    typist: Typist,
 }
 
 /// Why an answer ended, in the words of the chat completions API.
@@ -92,32 +94,6 @@ impl FinishReason {
         match self {
             Self::Stop => "stop",
             Self::Length => "length",
-        }
-    }
-}
-
-/// What the last token was: it decides the pause before the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rhythm {
-    Thinking,
-    Typing,
-    SentenceEnd,
-}
-
-impl Rhythm {
-    const fn milliseconds(self) -> std::ops::RangeInclusive<u64> {
-        match self {
-            Self::Thinking => 260..=340,
-            Self::Typing => 20..=45,
-            Self::SentenceEnd => 120..=240,
-        }
-    }
-
-    fn after(text: &str) -> Self {
-        if text.ends_with(['.', '?', '!']) {
-            Self::SentenceEnd
-        } else {
-            Self::Typing
         }
     }
 }
@@ -145,13 +121,13 @@ impl Answer {
             sentences: 0,
             target,
             limit,
-            rhythm: Rhythm::Thinking,
+            typist: Typist::default(),
         }
     }
 
     /// Why the answer ended; meaningful once the iterator has returned `None`.
     pub(crate) fn finish_reason(&self) -> FinishReason {
-        if self.rhythm == Rhythm::SentenceEnd {
+        if self.typist.has_ended_sentence() {
             FinishReason::Stop
         } else {
             FinishReason::Length
@@ -161,7 +137,7 @@ impl Answer {
     /// Composes one more sentence, unless the answer is long enough or none is found that fits.
     fn compose(&mut self) {
         let room = self.limit.saturating_sub(self.composed);
-        if self.composed >= self.target || self.rhythm != Rhythm::SentenceEnd {
+        if self.composed >= self.target || !self.typist.has_ended_sentence() {
             return;
         }
         let opening = self.opening.take();
@@ -194,9 +170,7 @@ impl Iterator for Answer {
             self.compose();
         }
         let text = self.sentence.pop_front()?;
-        let pause = Duration::from_millis(self.random.random_range(self.rhythm.milliseconds()));
-        self.rhythm = Rhythm::after(&text);
-        Some(Token { text, pause })
+        Some(self.typist.type_out(text, &mut self.random))
     }
 }
 

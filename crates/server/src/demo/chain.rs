@@ -128,6 +128,17 @@ impl Chain {
         longest.map(|(_, opening)| opening)
     }
 
+    /// The words of an opening, as a sentence begins with them.
+    pub(super) fn begin(&self, opening: Opening) -> String {
+        let mut words: Vec<String> = [opening.article, opening.subject]
+            .into_iter()
+            .filter(|word| *word != BORDER)
+            .map(|word| self.words[word.0].to_owned())
+            .collect();
+        capitalize(&mut words);
+        words.join(" ")
+    }
+
     /// A sentence that begins with `opening`, or as one of the text does: with a capital letter and its full stop.
     pub(super) fn sentence(
         &self,

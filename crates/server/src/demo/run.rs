@@ -3,7 +3,7 @@
 use rand::RngExt;
 use serde_json::{Map, Value, json};
 
-use super::Answer;
+use super::{Answer, Thinking};
 use crate::run::{Ending, Part, Producer, Summary};
 
 /// What the demo is asked, whichever dialect asks.
@@ -18,6 +18,10 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
+    fn thinking(&self) -> Thinking {
+        Thinking::new(&self.text, rand::rng().random())
+    }
+
     fn answer(&self) -> Answer {
         Answer::new(&self.text, self.most, rand::rng().random())
     }
@@ -35,8 +39,15 @@ impl Prompt {
     }
 }
 
-/// Types the answer into a run.
+/// Types a thought and the answer into a run.
 pub(crate) async fn answer(prompt: Prompt, producer: Producer) {
+    for token in prompt.thinking() {
+        let typed = producer.wait(tokio::time::sleep(token.pause)).await;
+        if typed.is_err() {
+            return;
+        }
+        producer.say(Part::Thinking(token.text));
+    }
     let mut answer = prompt.answer();
     let mut tokens = 0;
     for token in answer.by_ref() {

@@ -134,6 +134,29 @@ fn a_prompt_decides_where_the_answer_starts() {
 }
 
 #[test]
+fn a_thought_says_how_the_answer_starts() {
+    let thought = |prompt| {
+        Thinking::new(prompt, 1)
+            .map(|token| token.text)
+            .collect::<String>()
+    };
+    for (prompt, start) in [
+        ("a pond or a spring", "A spring"),
+        ("PATIENCE!", "Patience"),
+    ] {
+        assert!(
+            thought(prompt).starts_with(&format!("\"{start}\" is")),
+            "{}",
+            thought(prompt)
+        );
+        assert!(prose(Answer::new(prompt, None, 1)).starts_with(start));
+    }
+    for prompt in ["", "日本語 🙂"] {
+        assert!(thought(prompt).starts_with("I know none"), "{prompt}");
+    }
+}
+
+#[test]
 fn strange_prompts_are_answered_like_any_other() {
     let huge = "spring ".repeat(300_000);
     let letters = "x".repeat(2_000_000);

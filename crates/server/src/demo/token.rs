@@ -2,6 +2,12 @@
 //! punctuation stands alone, and a long word comes in pieces.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Token;
 
 /// The letters of the longest piece; with the leading space a token has at most one character more.
 const PIECE: usize = 7;
@@ -14,6 +20,47 @@ pub(super) enum Lead {
     Space,
     /// An empty line, which is a token of its own.
     Paragraph,
+}
+
+/// Paces tokens as a language model does.
+#[derive(Debug, Default)]
+pub(super) struct Typist {
+    last: Last,
+}
+
+/// What the last token was: it decides the pause before the next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    None,
+    InSentence,
+    SentenceEnd,
+}
+
+impl Typist {
+    pub(super) fn type_out(&mut self, text: String, random: &mut impl RngExt) -> Token {
+        let pause = Duration::from_millis(random.random_range(self.last.milliseconds()));
+        self.last = if text.ends_with(['.', '?', '!']) {
+            Last::SentenceEnd
+        } else {
+            Last::InSentence
+        };
+        Token { text, pause }
+    }
+
+    pub(super) fn has_ended_sentence(&self) -> bool {
+        self.last == Last::SentenceEnd
+    }
+}
+
+impl Last {
+    const fn milliseconds(self) -> RangeInclusive<u64> {
+        match self {
+            Self::None => 260..=340,
+            Self::InSentence => 20..=45,
+            Self::SentenceEnd => 120..=240,
+        }
+    }
 }
 
 /// The tokens of one sentence.

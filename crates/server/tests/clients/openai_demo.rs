@@ -65,6 +65,7 @@ async fn text_of(program: &Program, answer: &Value) -> String {
     assert_eq!(done.event, "done");
     let texts = answers
         .iter()
+        .filter(|event| event.event == "answer")
         .map(|event| event.json()["text"].as_str().unwrap().to_owned());
     texts.collect()
 }

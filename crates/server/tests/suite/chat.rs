@@ -51,6 +51,10 @@ async fn an_answer_is_the_same_story_as_chunks_and_as_a_run() {
             ("done", &json!(reasons[0]))
         );
         assert!(answers.len() > 5, "a few words at a time: {answers:?}");
+        let thoughts = |event: &&Seen| event.event == "thinking";
+        let begin = answers.iter().take_while(thoughts).count();
+        let all = answers.iter().filter(thoughts).count();
+        assert!(begin > 0 && begin == all, "it thinks first: {answers:?}");
         assert_eq!(text_of_chunks(parts), text_of_run(answers), "{transport:?}");
     }
 }
@@ -188,18 +192,21 @@ async fn ask_on(program: &Program, transport: Transport, fields: &Value) -> (Cli
     (client, Events::of(response))
 }
 
+/// What was thought and said, as chunks have it.
 fn text_of_chunks(chunks: &[Seen]) -> String {
     let texts = chunks.iter().filter_map(|chunk| {
-        let content = &chunk.json()["choices"][0]["delta"]["content"];
-        content.as_str().map(str::to_owned)
+        let delta = &chunk.json()["choices"][0]["delta"];
+        let text = ["reasoning_content", "content"].map(|kind| delta[kind].as_str());
+        text[0].or(text[1]).map(str::to_owned)
     });
     texts.collect()
 }
 
-fn text_of_run(answers: &[Seen]) -> String {
-    let texts = answers.iter().map(|answer| {
-        assert_eq!(answer.event, "answer");
-        answer.json()["text"].as_str().unwrap().to_owned()
+/// What was thought and said, as a run has it.
+fn text_of_run(parts: &[Seen]) -> String {
+    let texts = parts.iter().map(|part| {
+        assert!(["thinking", "answer"].contains(&&*part.event), "{part:?}");
+        part.json()["text"].as_str().unwrap().to_owned()
     });
     texts.collect()
 }

@@ -39,7 +39,8 @@ def break_off(client):
         stream=True,
     ) as chunks:
         for chunk in chunks:
-            text.append(chunk.choices[0].delta.content or "")
+            if chunk.choices[0].delta.content:
+                text.append(chunk.choices[0].delta.content)
             if len(text) == 6:
                 break
         run = chunks.response.headers["x-run-id"]
