@@ -4,7 +4,9 @@
 //! token counts from there, so that a server that keeps its callers waiting cannot hide it.
 
 mod answer;
+mod comparison;
 mod report;
+mod token;
 
 use std::future::Future;
 use std::num::NonZeroU64;
@@ -27,7 +29,9 @@ use crate::publisher::EventsPerSecond;
 use crate::subscriber::chain;
 use crate::target::{Protocol, Target};
 use answer::{Answer, Part};
+pub use comparison::ChatComparison;
 pub use report::{ChatReport, Findings};
+use token::{SystemClock, Tokens};
 
 /// What is asked, and how often. Public fields and [`ChatPlan::new`].
 #[derive(Clone, Debug)]
@@ -62,6 +66,7 @@ struct Talk {
     connector: Connector,
     bodies: Vec<Bytes>,
     started: Instant,
+    clock: SystemClock,
     next: AtomicU64,
     stopped: AtomicBool,
     findings: Mutex<Findings>,
@@ -141,6 +146,7 @@ pub async fn chat(
         plan: plan.clone(),
         connector,
         started: Instant::now(),
+        clock: SystemClock::start(),
         next: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
         findings: Mutex::default(),
@@ -249,24 +255,14 @@ impl Talk {
             findings.refuse(status);
             return;
         }
-        let mut answer = Answer::new();
-        let (mut before, mut first) = (None, None);
+        let (mut answer, mut tokens) = (Answer::new(), Tokens::due(due));
         loop {
             match tokio::time::timeout(self.plan.patience, body.frame()).await {
                 Ok(Some(Ok(frame))) => {
                     let now = Instant::now();
                     let data: &[u8] = frame.data_ref().map_or(&[], AsRef::as_ref);
                     answer.read(data, |part| match part {
-                        Part::Token => {
-                            findings.tokens += 1;
-                            match before.replace(now) {
-                                None => {
-                                    first = Some(now);
-                                    findings.first_token.record(now - due);
-                                }
-                                Some(before) => findings.gap.record(now - before),
-                            }
-                        }
+                        Part::Token(text) => tokens.arrive((text, now), &self.clock, findings),
                         Part::Error => findings.errors += 1,
                     });
                 }
@@ -281,9 +277,7 @@ impl Talk {
                 }
             }
         }
-        if let (Some(first), Some(last)) = (first, before) {
-            findings.speak(last - first);
-        }
+        findings.speaking += tokens.speaking().unwrap_or_default();
         if answer.is_over() {
             findings.complete += 1;
             findings.whole.record(due.elapsed());

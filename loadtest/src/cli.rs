@@ -1,6 +1,7 @@
 //! The command line: option names where users of oha and wrk expect them.
 
 pub(crate) mod lab;
+pub(crate) mod model;
 mod plans;
 mod value;
 
@@ -98,6 +99,11 @@ pub(crate) struct Arguments {
     /// Ask what stands in this file, a line a request, in turns
     #[arg(long, value_name = "FILE", requires = "chat", help_heading = "Tokens")]
     prompt_file: Option<PathBuf>,
+
+    /// With several URLs: end with status 1 unless the tokens of each are under way at most so many times as long as those
+    /// of the first, at the median and at the 99th percentile
+    #[arg(long, value_name = "FACTOR", requires = "chat", value_parser = value::factor, help_heading = "Tokens")]
+    pub(crate) within: Option<f64>,
 
     /// The model to ask for
     #[arg(
@@ -280,7 +286,9 @@ Examples:
   wellspring-load -n 1k -q 100 --publish-to http://localhost:9000/pub --body 'topic=t&data={data}' http://localhost:9000/sub
   wellspring-load -c 100 -z 10s -q 50 --assert 'p99<50ms' --output-format json -o load.json http://localhost:8080/topics/t
   wellspring-load --chat -c 20 -n 200 --prompt-file prompts.txt http://localhost:8080/v1/chat/completions
+  wellspring-load --chat -c 200 -z 10s --within 2 http://127.0.0.1:9000/v1/chat/completions http://localhost:8080/v1/chat/completions
   wellspring-load --calibrate -c 10k -q 10 -z 10s
+  wellspring-load model --help  (a model that does nothing but stream, for --chat to measure what stands before it)
   wellspring-load lab --help    (six connections against one: an experiment of its own)
 
 Exit status:

@@ -31,6 +31,7 @@ pub mod hostile;
 pub mod lab;
 pub mod latency;
 pub mod meter;
+pub mod model;
 pub mod process;
 pub mod publisher;
 pub mod report;

@@ -7,9 +7,12 @@ mod view;
 use std::error::Error;
 use std::io::Write as _;
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Builder;
+use wellspring_load::chat::{self, ChatComparison};
 use wellspring_load::process::allow_files;
 use wellspring_load::report::{Comparison, Report};
 use wellspring_load::run::{Plan, RunError, run_watched};
@@ -23,20 +26,38 @@ const UNUSABLE: u8 = 2;
 /// Ended by Ctrl-C, as a shell spells it.
 const INTERRUPTED: i32 = 130;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    // No URL is called that.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "lab") {
-        return cli::lab::main(std::env::args_os().skip(1)).await;
-    }
+fn main() -> ExitCode {
     if let Some(code) = broadcaster::serve_if_asked() {
         return code;
     }
+    let word = std::env::args_os().nth(1).unwrap_or_default();
+    let behind_word = std::env::args_os().skip(1);
+    // No URL is called one of these words.
+    match word.to_str() {
+        // One thread: with several, each token wakes another one.
+        Some("model") => on(Builder::new_current_thread(), cli::model::main(behind_word)),
+        Some("lab") => on(Builder::new_multi_thread(), cli::lab::main(behind_word)),
+        _ => on(Builder::new_multi_thread(), measured()),
+    }
+}
+
+fn on(mut runtime: Builder, work: impl Future<Output = ExitCode>) -> ExitCode {
+    match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            eprintln!("wellspring-load: cannot start: {error}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+/// What the program does when it is not told another word.
+async fn measured() -> ExitCode {
     let arguments = Arguments::parse();
     let done = if arguments.calibrate {
         calibrate(&arguments).await
     } else if arguments.chat {
-        chat(&arguments).await
+        converse(&arguments).await
     } else {
         load(&arguments).await
     };
@@ -75,22 +96,38 @@ async fn load(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
 }
 
 /// Asks for completions, and says whether all were answered whole.
-async fn chat(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
-    let plan = arguments.chat_plan()?;
-    allow_files(plan.connections as u64)?;
-    let stop = async {
+async fn converse(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let mut reports = Vec::new();
+    let mut stop = pin!(async {
         let _ = tokio::signal::ctrl_c().await;
+    });
+    for plan in arguments.chat_plans()? {
+        allow_files(plan.connections as u64)?;
+        let mut stopped = false;
+        let stop = async {
+            stop.as_mut().await;
+            stopped = true;
+        };
+        reports.push(chat::chat(&plan, stop).await?);
+        if stopped {
+            break;
+        }
+    }
+    let comparison = ChatComparison(reports);
+    let text = match arguments.output_format {
+        Format::Text => comparison.to_string(),
+        Format::Json => comparison.to_json() + "\n",
+        Format::Csv => comparison.to_csv(),
     };
-    let report = wellspring_load::chat::chat(&plan, stop).await?;
-    put(
-        arguments,
-        &match arguments.output_format {
-            Format::Text => report.to_string(),
-            Format::Json => report.to_json() + "\n",
-            Format::Csv => report.to_csv(),
-        },
-    )?;
-    Ok(report.is_complete())
+    put(arguments, &text)?;
+    let wrong = arguments
+        .within
+        .and_then(|factor| comparison.check(factor).err())
+        .unwrap_or_default();
+    for line in &wrong {
+        eprintln!("wellspring-load: {line}");
+    }
+    Ok(comparison.is_complete() && wrong.is_empty())
 }
 
 /// Measures this program itself, and says whether it saw everything.

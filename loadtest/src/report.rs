@@ -22,6 +22,7 @@ pub use comparison::Comparison;
 pub use expectation::{Expectation, NotAnExpectation};
 use html::RunPage;
 pub(crate) use json::csv;
+pub(crate) use text::columns;
 
 /// The result of a run. `Display` prints it as a table for people; [`Report::to_json`] for programs.
 #[derive(Clone, Debug)]

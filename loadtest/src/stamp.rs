@@ -7,6 +7,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// Separates the events of one run from whatever else is on the topic.
@@ -69,6 +70,19 @@ impl Clock {
     pub fn instant(&self, time: Duration) -> Instant {
         self.zero + time
     }
+
+    /// What the system's monotonic clock showed when this one showed zero.
+    #[must_use]
+    pub fn zero_of_system(&self) -> Duration {
+        system_time().saturating_sub(self.now())
+    }
+}
+
+/// What the system's monotonic clock shows: one clock for all processes of a machine.
+#[must_use]
+pub fn system_time() -> Duration {
+    // It counts from the start of the system, and never fails.
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }
 
 /// The mark of one event.
@@ -90,7 +104,16 @@ impl Stamp {
     /// Reads a stamp from an event's data; `None` when it is not one.
     #[must_use]
     pub fn parse(data: &str) -> Option<Self> {
-        let mut words = data.splitn(4, ' ');
+        Self::of_words(&mut data.splitn(4, ' '))
+    }
+
+    /// The stamps at the front of text in which one follows the other: tokens that were put together on their way.
+    pub fn all(text: &str) -> impl Iterator<Item = Self> + '_ {
+        let mut words = text.split_ascii_whitespace();
+        std::iter::from_fn(move || Self::of_words(&mut words))
+    }
+
+    fn of_words<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
         let run = words.next().filter(|word| word.len() == 16)?;
         Some(Self {
             run: RunId(u64::from_str_radix(run, 16).ok()?),
@@ -160,6 +183,19 @@ mod tests {
         let wrapped = format!("{{\"user\":\"ä\",\"text\":\"{}\"}}", text(stamp, 60));
         assert_eq!(Stamp::find(&wrapped, &RunId(7).into()), Some(stamp));
         assert_eq!(Stamp::find(&wrapped, &RunId(8).into()), None);
+    }
+
+    #[test]
+    fn stamps_that_were_put_together_are_told_apart() {
+        let stamp = |sequence| Stamp {
+            run: RunId(7),
+            sequence,
+            due: Duration::from_nanos(5),
+        };
+        let joined: String = (0..3).map(|sequence| text(stamp(sequence), 0)).collect();
+        let found: Vec<_> = Stamp::all(&joined).collect();
+        assert_eq!(found, [0, 1, 2].map(stamp));
+        assert_eq!(Stamp::all("It is a spring.").count(), 0);
     }
 
     #[test]

@@ -7,9 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, system_time};
 
 /// What is read from the publisher at once.
 const BATCH: usize = 64 << 10;
@@ -113,7 +111,7 @@ fn relay(
                     };
                     for subscriber in &mut *subscribers {
                         events.clear();
-                        let due = now().saturating_sub(zero);
+                        let due = system_time().saturating_sub(zero);
                         write_event(&mut events, published, |out| {
                             Stamp { due, ..stamp }.write(data.len(), out);
                         });
@@ -156,19 +154,4 @@ fn write_event(out: &mut Vec<u8>, id: u64, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\ndata: ");
     write(out);
     out.extend_from_slice(b"\n\n");
-}
-
-/// What the system's monotonic clock shows: one clock for all processes.
-fn now() -> Duration {
-    let time = clock_gettime(ClockId::Monotonic);
-    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Duration::new(time.tv_sec.unsigned_abs(), nanoseconds)
-}
-
-impl crate::stamp::Clock {
-    /// What the system's monotonic clock showed when this one showed zero.
-    #[must_use]
-    pub fn zero_of_system(&self) -> Duration {
-        now().saturating_sub(self.now())
-    }
 }

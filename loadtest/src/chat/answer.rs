@@ -16,9 +16,9 @@ pub(super) struct Answer {
 
 /// A part of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Part<'a> {
     /// Text, of whatever length: servers send one token at a time, or several together.
-    Token,
+    Token(&'a str),
     /// The server says that it failed.
     Error,
 }
@@ -56,22 +56,19 @@ impl Answer {
     }
 
     /// Takes the next bytes and hands on what they complete.
-    pub(super) fn read(&mut self, mut bytes: &[u8], mut each: impl FnMut(Part)) {
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut each: impl FnMut(Part<'_>)) {
         loop {
             match self.decoder.decode(&mut bytes) {
                 Ok(Some(message)) if message.data() == DONE => self.over = true,
                 Ok(Some(message)) => match serde_json::from_str::<Chunk<'_>>(message.data()) {
                     Ok(chunk) if chunk.error.is_some() => each(Part::Error),
                     Ok(chunk) => {
-                        let spoken = |choice: &Choice<'_>| {
-                            choice
-                                .delta
-                                .content
-                                .as_ref()
-                                .is_some_and(|content| !content.is_empty())
-                        };
-                        if chunk.choices.iter().any(spoken) {
-                            each(Part::Token);
+                        let mut contents = chunk
+                            .choices
+                            .iter()
+                            .filter_map(|choice| choice.delta.content.as_deref());
+                        if let Some(text) = contents.find(|text| !text.is_empty()) {
+                            each(Part::Token(text));
                         }
                     }
                     Err(_) => each(Part::Error),
@@ -87,10 +84,16 @@ impl Answer {
 mod tests {
     use super::*;
 
-    fn parts(stream: &str, size: usize) -> (Vec<Part>, bool) {
+    /// The texts, an empty one for an error, and whether the answer is over.
+    fn parts(stream: &str, size: usize) -> (Vec<String>, bool) {
         let (mut answer, mut parts) = (Answer::new(), Vec::new());
         for piece in stream.as_bytes().chunks(size) {
-            answer.read(piece, |part| parts.push(part));
+            answer.read(piece, |part| {
+                parts.push(match part {
+                    Part::Token(text) => text.to_owned(),
+                    Part::Error => String::new(),
+                });
+            });
         }
         (parts, answer.is_over())
     }
@@ -105,7 +108,7 @@ mod tests {
         for size in [1, 7, 1_000] {
             assert_eq!(
                 parts(stream, size),
-                (vec![Part::Token, Part::Token], true),
+                (vec!["a \"b\"".to_owned(), "c".to_owned()], true),
                 "{size}"
             );
         }
@@ -114,6 +117,6 @@ mod tests {
     #[test]
     fn an_error_and_what_is_no_json_are_errors() {
         let stream = "data: {\"error\":{\"message\":\"no\"}}\n\ndata: nonsense\n\n";
-        assert_eq!(parts(stream, 64), (vec![Part::Error, Part::Error], false));
+        assert_eq!(parts(stream, 64), (vec![String::new(); 2], false));
     }
 }

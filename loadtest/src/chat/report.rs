@@ -50,6 +50,8 @@ pub struct Findings {
     pub errors: u64,
     /// Pieces of text, each a token or a few.
     pub tokens: u64,
+    /// Stamped tokens that were not the next one of their answer: what is lost, doubled or exchanged shows here.
+    pub misplaced: u64,
     /// From when a request was due to the head of its answer.
     pub headers: Latency,
     /// ... to its first token.
@@ -58,6 +60,8 @@ pub struct Findings {
     pub whole: Latency,
     /// Between two tokens of an answer.
     pub gap: Latency,
+    /// From the moment at which a [`model`](crate::model) wrote a token; of tokens with its stamp only.
+    pub token: Latency,
     /// From the first to the last token, summed over all answers.
     pub speaking: Duration,
 }
@@ -76,16 +80,13 @@ impl Findings {
         *self.failed.entry(reason).or_default() += 1;
     }
 
-    pub(super) fn speak(&mut self, duration: Duration) {
-        self.speaking += duration;
-    }
-
     pub(super) fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.complete += other.complete;
         self.truncated += other.truncated;
         self.errors += other.errors;
         self.tokens += other.tokens;
+        self.misplaced += other.misplaced;
         self.speaking += other.speaking;
         for (status, count) in &other.refused {
             *self.refused.entry(*status).or_default() += count;
@@ -103,6 +104,7 @@ impl Findings {
         self.first_token.merge(&other.first_token);
         self.whole.merge(&other.whole);
         self.gap.merge(&other.gap);
+        self.token.merge(&other.token);
     }
 
     /// Tokens per second within an answer, from its first to its last: the average over all answers.
@@ -115,10 +117,11 @@ impl Findings {
 }
 
 impl ChatReport {
-    /// Whether every request was answered, whole and without an error.
+    /// Whether every request was answered, whole, without an error, and with every token in its place.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.findings.complete == self.findings.requests && self.findings.errors == 0
+        let findings = &self.findings;
+        findings.complete == findings.requests && findings.errors == 0 && findings.misplaced == 0
     }
 
     /// Tokens per second over the whole run.
@@ -144,7 +147,7 @@ impl ChatReport {
         csv(&[self.to_value()])
     }
 
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let findings = &self.findings;
         json!({
             "schema": 1,
@@ -162,64 +165,100 @@ impl ChatReport {
             "failed": findings.failed,
             "errors": findings.errors,
             "tokens": findings.tokens,
+            "misplaced": findings.misplaced,
             "tokens_per_second": self.tokens_per_second(),
             "tokens_per_second_of_an_answer": findings.speed(),
             "headers": percentiles(&findings.headers),
             "first_token": percentiles(&findings.first_token),
             "token_gap": percentiles(&findings.gap),
+            "token_latency": percentiles(&findings.token),
             "answer": percentiles(&findings.whole),
         })
+    }
+
+    /// What the text prints, row by row. Rows of several reports have the same names in the same order.
+    pub(super) fn rows(&self) -> Vec<Row<'_>> {
+        let findings = &self.findings;
+        let some = |text: String| (!text.is_empty()).then_some(Figure::Text(text));
+        let count = |count: u64| (count > 0).then(|| Figure::Text(count.to_string()));
+        let times = |latency| Some(Figure::Times(latency));
+        let requests = format!(
+            "{}, {} at a time over {} connections",
+            findings.requests, self.workers, self.connections
+        );
+        let speed = findings
+            .speed()
+            .map_or_else(|| "not measured".to_owned(), |speed| format!("{speed:.1}"));
+        let tokens = format!(
+            "{}, {:.1} per second in all, {speed} per second and answer",
+            findings.tokens,
+            self.tokens_per_second()
+        );
+        let took = format!("{:.2} s", self.took.as_secs_f64());
+        let latency = &findings.token;
+        vec![
+            Row("requests", some(requests)),
+            Row("whole answers", some(findings.complete.to_string())),
+            Row("truncated", some(findings.truncated.to_string())),
+            Row("refused", some(listed(&findings.refused, " with "))),
+            Row("failed", some(listed(&findings.failed, ": "))),
+            Row("errors in streams", count(findings.errors)),
+            Row("tokens out of place", count(findings.misplaced)),
+            Row("to headers", times(&findings.headers)),
+            Row("to first token", times(&findings.first_token)),
+            Row("between tokens", times(&findings.gap)),
+            Row(
+                "token latency",
+                times(latency).filter(|_| latency.count() > 0),
+            ),
+            Row("whole answer", times(&findings.whole)),
+            Row("tokens", some(tokens)),
+            Row("took", some(took)),
+        ]
+    }
+}
+
+/// A figure with its name; none when there is nothing to say.
+pub(super) struct Row<'a>(pub(super) &'static str, pub(super) Option<Figure<'a>>);
+
+/// What a row says.
+pub(super) enum Figure<'a> {
+    Text(String),
+    Times(&'a Latency),
+}
+
+impl fmt::Display for Figure<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => out.write_str(text),
+            Self::Times(latency) => {
+                let [middle, most, longest] =
+                    [0.5, 0.99, 1.0].map(|quantile| latency.quantile(quantile, 0));
+                write!(out, "p50 {middle}, p99 {most}, max {longest}")
+            }
+        }
     }
 }
 
 impl fmt::Display for ChatReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let findings = &self.findings;
         let security = if self.secure { " over TLS" } else { "" };
         writeln!(out, "{} by {}{security}", self.target, self.protocol)?;
-        writeln!(
-            out,
-            "  requests            {}, {} at a time over {} connections",
-            findings.requests, self.workers, self.connections
-        )?;
-        writeln!(out, "  whole answers       {}", findings.complete)?;
-        writeln!(out, "  truncated           {}", findings.truncated)?;
-        for (status, count) in &findings.refused {
-            writeln!(out, "  refused             {count} with {status}")?;
+        for Row(name, value) in self.rows() {
+            if let Some(value) = value {
+                writeln!(out, "  {name:<19} {value}")?;
+            }
         }
-        for (reason, count) in &findings.failed {
-            writeln!(out, "  failed              {count}: {reason}")?;
-        }
-        if findings.errors > 0 {
-            writeln!(out, "  errors in streams   {}", findings.errors)?;
-        }
-        writeln!(out)?;
-        for (name, latency) in [
-            ("to headers", &findings.headers),
-            ("to first token", &findings.first_token),
-            ("between tokens", &findings.gap),
-            ("whole answer", &findings.whole),
-        ] {
-            let [middle, most, longest] =
-                [0.5, 0.99, 1.0].map(|quantile| latency.quantile(quantile, 0));
-            writeln!(out, "  {name:<19} p50 {middle}, p99 {most}, max {longest}")?;
-        }
-        writeln!(out)?;
-        let speed = findings
-            .speed()
-            .map_or_else(|| "not measured".to_owned(), |speed| format!("{speed:.1}"));
-        writeln!(
-            out,
-            "  tokens              {}, {:.1} per second in all, {speed} per second and answer",
-            findings.tokens,
-            self.tokens_per_second()
-        )?;
-        writeln!(
-            out,
-            "  took                {:.2} s",
-            self.took.as_secs_f64()
-        )
+        Ok(())
     }
+}
+
+/// `3 with 503, 1 with 429`.
+fn listed(counts: &BTreeMap<impl fmt::Display, u64>, between: &str) -> String {
+    let counts = counts
+        .iter()
+        .map(|(key, count)| format!("{count}{between}{key}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 fn percentiles(latency: &Latency) -> Value {

@@ -101,7 +101,7 @@ pub(crate) async fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("wellspring-load: {error}");
-            ExitCode::from(2)
+            ExitCode::from(crate::UNUSABLE)
         }
     }
 }

@@ -59,9 +59,12 @@ impl Arguments {
             .collect()
     }
 
-    /// The token run that the arguments describe, over the first URL.
-    pub(crate) fn chat_plan(&self) -> Result<ChatPlan, UsageError> {
-        let url = self.urls.first().map_or("", String::as_str);
+    /// The token runs that the arguments describe, one for each URL.
+    pub(crate) fn chat_plans(&self) -> Result<Vec<ChatPlan>, UsageError> {
+        self.urls.iter().map(|url| self.chat_plan(url)).collect()
+    }
+
+    fn chat_plan(&self, url: &str) -> Result<ChatPlan, UsageError> {
         let natural = Target::parse(url, None, &self.trust())?;
         let protocol = self.protocols(&natural)?.first().copied();
         let target = Target::parse(url, protocol, &self.trust())?;

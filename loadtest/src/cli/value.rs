@@ -29,6 +29,13 @@ pub(super) fn rate(text: &str) -> Result<EventsPerSecond, String> {
     EventsPerSecond::new(rate).map_err(|error| error.to_string())
 }
 
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite());
+    factor
+        .filter(|&factor| factor > 0.0)
+        .ok_or_else(|| "expected a number above zero, like 2 or 1.5".to_owned())
+}
+
 pub(super) fn cuts(text: &str) -> Result<Cuts, String> {
     let expected = || {
         "expected a number of cuts per subscriber, like 5, or a share of events, like 0.5%"
@@ -91,6 +98,14 @@ mod tests {
             Cuts::Chance(Probability::new(0.005).unwrap())
         );
         assert_eq!(cuts("0").unwrap(), Cuts::None);
+    }
+
+    #[test]
+    fn a_factor_is_a_number_above_zero() {
+        assert_eq!(factor("1.5"), Ok(1.5));
+        for text in ["0", "-2", "inf", "NaN", "2x"] {
+            assert!(factor(text).is_err(), "{text}");
+        }
     }
 
     #[test]

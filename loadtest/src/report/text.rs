@@ -26,23 +26,14 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (header, table) = self.table();
-        let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
-        for (width, column) in widths.iter_mut().zip(0..) {
-            let longest = table.iter().map(|row| row[column].chars().count()).max();
-            *width = longest.unwrap_or(0).max(*width);
-        }
-        for (index, report) in self.0.iter().enumerate() {
-            writeln!(out, "{}: {}", header[index + 1], report.target)?;
+        let (header, rows) = self.table();
+        for (report, name) in self.0.iter().zip(&header[1..]) {
+            writeln!(out, "{name}: {}", report.target)?;
         }
         writeln!(out)?;
-        for row in std::iter::once(&header).chain(&table) {
-            for (cell, width) in row.iter().zip(&widths) {
-                write!(out, "{cell:<width$}  ")?;
-            }
-            writeln!(out)?;
-        }
-        for (report, name) in self.0.iter().zip(&header[1..]) {
+        let names = header[1..].to_vec();
+        columns(out, &[vec![header], rows].concat())?;
+        for (report, name) in self.0.iter().zip(&names) {
             if !report.is_complete() {
                 writeln!(out, "\n{name}")?;
                 report.faults(out)?;
@@ -50,6 +41,21 @@ impl fmt::Display for Comparison {
         }
         Ok(())
     }
+}
+
+/// Prints rows of as many cells each, one below the other.
+pub(crate) fn columns(out: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+    let longest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let count = rows.first().map_or(0, Vec::len);
+    let widths: Vec<_> = (0..count).filter_map(longest).collect();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
 }
 
 impl Report {

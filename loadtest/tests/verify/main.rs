@@ -9,6 +9,7 @@ mod foreign;
 mod hostile;
 mod lab;
 mod latency;
+mod model;
 mod protocols;
 mod schema;
 mod server;

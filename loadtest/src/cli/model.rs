@@ -1,0 +1,65 @@
+//! `wellspring-load model`: a model that does nothing but stream.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use wellspring_load::model::Model;
+use wellspring_load::process::allow_files;
+use wellspring_load::publisher::EventsPerSecond;
+
+use super::value;
+
+/// A language model that does nothing but stream: what stands in front of it can be measured apart from it.
+///
+/// It answers POST /v1/chat/completions in OpenAI's spelling, until it is ended. Each token carries the moment at which it
+/// was written, so that `wellspring-load --chat` on the same machine can say how long it was under way.
+#[derive(Debug, Parser)]
+#[command(name = "wellspring-load model", version, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+
+    /// Tokens per second of each answer
+    #[arg(long, value_name = "RATE", default_value = "50", value_parser = value::rate)]
+    rate: EventsPerSecond,
+
+    /// Tokens of an answer, unless it is asked for fewer (max_tokens)
+    #[arg(long, value_name = "N", default_value = "100")]
+    tokens: NonZeroU64,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wellspring-load model --rate 50 --tokens 200
+  wellspring --upstream http://127.0.0.1:9000/v1    (a gateway in front of it)
+  wellspring-load --chat -c 200 -z 10s http://127.0.0.1:9000/v1/chat/completions http://localhost:8080/v1/chat/completions";
+
+/// Serves until the process is ended. Ends by itself with 2, when it cannot listen.
+pub(crate) async fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Arguments {
+        listen,
+        rate,
+        tokens,
+    } = Arguments::parse_from(arguments);
+    // As many as may be; a client that finds no room waits.
+    let _ = allow_files(u64::from(u16::MAX));
+    let bound = TcpListener::bind(listen).await;
+    match bound.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        Ok((address, listener)) => {
+            println!("http://{address}/v1");
+            Model { rate, tokens }.serve(listener).await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!(
+                "wellspring-load: cannot listen on {listen}: {error}; --listen takes another address"
+            );
+            ExitCode::from(crate::UNUSABLE)
+        }
+    }
+}
