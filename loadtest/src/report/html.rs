@@ -3,10 +3,13 @@
 //! The pieces know nothing of load tests: a [`Page`] is made of headings, sentences, tables and figures; a figure is a
 //! [`Chart`] of lines or a list of [`Bars`], drawn as SVG.
 
+mod bars;
+mod canvas;
 mod chart;
 mod page;
 mod run;
 
-pub use chart::{Axis, Bars, Chart, Scale, Series, Shape};
+pub use bars::Bars;
+pub use chart::{Axis, Chart, Scale, Series, Shape};
 pub use page::Page;
 pub(super) use run::RunPage;

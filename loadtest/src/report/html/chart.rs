@@ -1,27 +1,14 @@
-//! Figures, drawn as SVG by plotters. Text stays text: it is found by a search, and read out by a screen reader.
+//! Lines over two axes, drawn as SVG.
 
 use std::ops::Range;
 
-use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// In pixels of the picture; a page scales it to its own width.
-const WIDTH: u32 = 860;
+use super::canvas::{Area, COLOURS, Drawn, FONT, figure, say, svg, trimmed};
+
+/// In pixels of the picture.
 const HEIGHT: u32 = 340;
-const BAR: u32 = 26;
-const FONT: &str = "sans-serif";
-
-/// Okabe and Ito's palette without its yellow: told apart by every kind of eye, and on white paper.
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 0, 0),
-];
 
 /// Lines over two axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,17 +63,6 @@ pub enum Shape {
     Line,
     /// By a level up to the next point, and a jump.
     Steps,
-}
-
-/// Quantities beside each other, each a bar with its figure.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Bars {
-    /// What they show: heading, and name for screen readers.
-    pub title: String,
-    /// What stands behind each figure, such as `KiB`; may be empty.
-    pub unit: String,
-    /// Name and quantity of each.
-    pub bars: Vec<(String, f64)>,
 }
 
 impl Chart {
@@ -182,99 +158,6 @@ impl Chart {
     }
 }
 
-impl Bars {
-    /// The bars as an `<svg>` element.
-    #[must_use]
-    pub fn to_svg(&self) -> String {
-        let rows = u32::try_from(self.bars.len()).unwrap_or(u32::MAX).max(1);
-        svg(
-            &self.title,
-            rows.saturating_mul(BAR).saturating_add(8),
-            |area| {
-                if self.bars.is_empty() {
-                    return say(area, "nothing was measured");
-                }
-                let widest = |longest: usize| i32::try_from(longest * 8).unwrap_or(300).min(300);
-                let left = widest(
-                    self.bars
-                        .iter()
-                        .map(|bar| bar.0.chars().count())
-                        .max()
-                        .unwrap_or(0),
-                ) + 16;
-                let room = f64::from(WIDTH) - f64::from(left) - 130.0;
-                let most = self
-                    .bars
-                    .iter()
-                    .map(|bar| bar.1)
-                    .filter(|size| size.is_finite())
-                    .fold(0.0, f64::max);
-                let name = (FONT, 17)
-                    .into_font()
-                    .color(&BLACK)
-                    .pos(Pos::new(HPos::Right, VPos::Center));
-                let figures = (FONT, 17)
-                    .into_font()
-                    .color(&BLACK)
-                    .pos(Pos::new(HPos::Left, VPos::Center));
-                for (row, (label, size)) in (0i32..).zip(&self.bars) {
-                    let top = row * BAR.cast_signed() + 6;
-                    let middle = top + 9;
-                    let share = if most > 0.0 && size.is_finite() {
-                        size.max(0.0) / most
-                    } else {
-                        0.0
-                    };
-                    let end = left + (room * share) as i32;
-                    area.draw(&Text::new(label.clone(), (left - 10, middle), name.clone()))?;
-                    area.draw(&Rectangle::new(
-                        [(left, top), (end.max(left + 1), top + 18)],
-                        COLOURS[0].filled(),
-                    ))?;
-                    let text = if size.is_finite() {
-                        format!("{} {}", figure(*size), self.unit)
-                    } else {
-                        "not measured".to_owned()
-                    };
-                    area.draw(&Text::new(text, (end + 8, middle), figures.clone()))?;
-                }
-                Ok(())
-            },
-        )
-    }
-}
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-
-/// Draws into an SVG of the page's width. A picture that plotters refuses is no reason to lose the report around it.
-fn svg(title: &str, height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
-    let mut text = String::new();
-    let drawn = {
-        let area = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
-        draw(&area).and_then(|()| Ok(area.present()?))
-    };
-    let title = super::page::escaped(title);
-    match drawn {
-        // Named for whoever cannot see it (WAI-ARIA 1.2, role img).
-        Ok(()) => text.replacen(
-            "<svg ",
-            &format!("<svg role=\"img\" aria-label=\"{title}\" "),
-            1,
-        ),
-        Err(error) => format!(
-            "<p>{title}: not drawn ({})</p>",
-            super::page::escaped(&error.to_string())
-        ),
-    }
-}
-
-fn say(area: &Area<'_>, words: &str) -> Drawn {
-    let style = (FONT, 18).into_font().color(&RGBColor(110, 110, 110));
-    area.draw(&Text::new(words, (12, 12), style))?;
-    Ok(())
-}
-
 /// As far as the values reach, and a little further where that is free.
 fn reach(scale: Scale, values: impl Iterator<Item = f64>) -> Range<f64> {
     let (least, most) = values.fold(
@@ -305,31 +188,6 @@ fn steps(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
         joined.push((x, y));
     }
     joined
-}
-
-/// A figure in as few characters as its axis needs.
-fn figure(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e6 {
-        format!("{}m", trimmed(value / 1e6, 2))
-    } else if size >= 10_000.0 {
-        format!("{}k", trimmed(value / 1e3, 1))
-    } else if size >= 100.0 {
-        format!("{value:.0}")
-    } else if size >= 0.1 || size == 0.0 {
-        trimmed(value, 2)
-    } else {
-        trimmed(value, 5)
-    }
-}
-
-fn trimmed(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
 }
 
 /// The share whose place on a percentile axis is `x`.
@@ -426,28 +284,5 @@ mod tests {
     fn steps_keep_their_level_until_the_next_point() {
         let joined = steps([(0.0, 1.0), (2.0, 5.0)].into_iter());
         assert_eq!(joined, [(0.0, 1.0), (2.0, 1.0), (2.0, 5.0)]);
-    }
-
-    #[test]
-    fn bars_carry_names_and_figures() {
-        let bars = Bars {
-            title: "Memory".to_owned(),
-            unit: "KiB".to_owned(),
-            bars: vec![
-                ("HTTP/1.1".to_owned(), 11.0),
-                ("HTTP/2".to_owned(), 1.25),
-                ("lost".to_owned(), f64::NAN),
-            ],
-        };
-        let svg = bars.to_svg();
-        for text in ["HTTP/1.1", "11 KiB", "1.25 KiB", "not measured"] {
-            assert!(svg.contains(text), "{text} is missing in {svg}");
-        }
-    }
-
-    #[test]
-    fn figures_are_short() {
-        let texts = [0.0, 0.005, 1.5, 12.345, 250.0, 12_500.0, 3_000_000.0].map(figure);
-        assert_eq!(texts, ["0", "0.005", "1.5", "12.35", "250", "12.5k", "3m"]);
     }
 }
