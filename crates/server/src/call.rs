@@ -71,6 +71,14 @@ pub(crate) enum OpenError {
     Refused(Whole),
 }
 
+impl Opened {
+    /// The run, for a client that wants it and does not read it: nobody leaves when the client does.
+    pub(crate) fn unread(self) -> Arc<Run> {
+        self.presence.retract();
+        self.run
+    }
+}
+
 impl OpenError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {

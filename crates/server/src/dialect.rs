@@ -22,6 +22,7 @@ use http::{HeaderMap, Method, StatusCode};
 use wellspring::event::Event;
 use wellspring::{last_event_id, query};
 
+pub(crate) use self::native::push;
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::problem::Problem;

@@ -4,6 +4,7 @@
 //! that names the line; what came before it stays published, and is counted.
 
 mod lines;
+mod records;
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -17,11 +18,11 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use wellspring::event::{DecodeError, Decoder, Event, EventType};
+use wellspring::event::{Event, EventType, Message};
 use wellspring::{Hub, Position, PublishError, TopicName};
 
 use crate::problem::Problem;
-use lines::Lines;
+pub(crate) use records::{Record, Records};
 
 /// How a request spells its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +132,14 @@ impl<'a> Ingest<'a> {
         let result = match format {
             Format::Text => self.text(body).await,
             Format::Json => self.json(body).await,
-            Format::Ndjson => self.ndjson(body).await,
-            Format::EventStream => self.event_stream(body).await,
+            Format::Ndjson => {
+                let longest = self.longest_line();
+                self.records(Records::lines(pin!(body), longest)).await
+            }
+            Format::EventStream => {
+                let longest = self.longest_line();
+                self.records(Records::blocks(pin!(body), longest)).await
+            }
         };
         let last_id = self.last.map(|last| last.to_string());
         match result {
@@ -157,70 +164,36 @@ impl<'a> Ingest<'a> {
         self.line(&text).await
     }
 
-    async fn ndjson<B: Body<Data = Bytes>>(&mut self, body: B) -> Result<(), Problem> {
-        let mut body = pin!(body);
-        let mut lines = Lines::new(self.longest_line());
-        while let Some(data) = next_data(&mut body).await? {
-            lines.push(&data);
-            while let Some(line) = lines.next() {
-                self.numbered(&lines, &line).await?;
+    async fn records<B: Body<Data = Bytes>>(
+        &mut self,
+        mut records: Records<'_, B>,
+    ) -> Result<(), Problem> {
+        loop {
+            while let Some(record) = records.next()? {
+                match record {
+                    Record::Line(number, line) => {
+                        let published = self.line(&line).await;
+                        published.map_err(|problem| problem.at_line(number))?;
+                    }
+                    Record::Block(message) => self.block(&message).await?,
+                }
             }
-            if lines.is_too_long() {
-                return Err(too_large("the line", self.longest_line()).at_line(lines.number() + 1));
+            if !records.fill().await? {
+                return Ok(());
             }
-        }
-        match lines.finish() {
-            Some(line) => self.numbered(&lines, &line).await,
-            None => Ok(()),
         }
     }
 
-    async fn numbered(&mut self, lines: &Lines, line: &[u8]) -> Result<(), Problem> {
-        if line.trim_ascii().is_empty() {
-            return Ok(());
+    async fn block(&mut self, message: &Message<'_>) -> Result<(), Problem> {
+        let mut event = Event::new(message.data());
+        if message.event_type() != "message" {
+            event = event.with_type(event_type(message.event_type())?);
         }
-        self.line(line)
-            .await
-            .map_err(|problem| problem.at_line(lines.number()))
-    }
-
-    async fn event_stream<B: Body<Data = Bytes>>(&mut self, body: B) -> Result<(), Problem> {
-        let mut body = pin!(body);
-        let mut decoder = Decoder::with_limit(self.longest_line());
-        let mut blocks = 0;
-        while let Some(data) = next_data(&mut body).await? {
-            let mut input = &data[..];
-            loop {
-                let message = match decoder.decode(&mut input) {
-                    Ok(Some(message)) => message,
-                    Ok(None) => break,
-                    Err(error) => return Err(refused(&error, blocks + 1)),
-                };
-                blocks += 1;
-                if message.is_repaired() {
-                    let detail = format!("event {blocks} is not UTF-8");
-                    return Err(Problem::bad_request(detail));
-                }
-                let mut event = Event::new(message.data());
-                if message.event_type() != "message" {
-                    event = event.with_type(event_type(message.event_type())?);
-                }
-                self.publish(&event, None).await?;
-            }
-        }
-        Ok(())
+        self.publish(&event, None).await
     }
 
     async fn line(&mut self, line: &[u8]) -> Result<(), Problem> {
-        let line = std::str::from_utf8(line).map_err(|error| {
-            Problem::bad_request(format!("not UTF-8 from byte {} on", error.valid_up_to()))
-        })?;
-        let line: Line<'_> = serde_json::from_str(line).map_err(|error| {
-            // Lines are numbered by us: serde_json's own count begins anew with each.
-            let words = error.to_string();
-            let words = words.split(" at line ").next().unwrap_or_default();
-            Problem::bad_request(format!("{words} (column {})", error.column()))
-        })?;
+        let line: Line<'_> = parse(line)?;
         let raw = line.data.get();
         let data: Cow<'_, str> = if raw.starts_with('"') {
             serde_json::from_str(raw).map_err(|error| Problem::bad_request(error.to_string()))?
@@ -266,21 +239,36 @@ impl<'a> Ingest<'a> {
         }
     }
 
-    /// JSON writes some characters longer than they are, and has names around them.
     fn longest_line(&self) -> usize {
-        self.longest.saturating_mul(2).saturating_add(4096)
+        longest_line(self.longest)
     }
+}
+
+/// The longest line for an event of `longest` bytes: JSON writes some characters longer than they are,
+/// and has names around them.
+pub(crate) fn longest_line(longest: usize) -> usize {
+    longest.saturating_mul(2).saturating_add(4096)
 }
 
 fn event_type(name: &str) -> Result<EventType<'_>, Problem> {
     EventType::new(name).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
-fn refused(error: &DecodeError, block: u64) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("event {block}: {error}"),
-    )
+/// One line of JSON.
+///
+/// # Errors
+///
+/// A problem that names the byte or the column.
+pub(crate) fn parse<'l, T: Deserialize<'l>>(line: &'l [u8]) -> Result<T, Problem> {
+    let line = std::str::from_utf8(line).map_err(|error| {
+        Problem::bad_request(format!("not UTF-8 from byte {} on", error.valid_up_to()))
+    })?;
+    serde_json::from_str(line).map_err(|error| {
+        // Lines are numbered by us: serde_json's own count begins anew with each.
+        let words = error.to_string();
+        let words = words.split(" at line ").next().unwrap_or_default();
+        Problem::bad_request(format!("{words} (column {})", error.column()))
+    })
 }
 
 fn too_large(what: &str, limit: usize) -> Problem {

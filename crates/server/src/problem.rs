@@ -52,6 +52,13 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// 404 for a run that is not there.
+    pub(crate) fn no_run() -> Self {
+        Self::not_found(
+            "there is no such run: it may have ended long ago, or the server began anew",
+        )
+    }
+
     /// 405, with the methods that are answered.
     pub(crate) fn not_allowed<'a>(methods: impl Iterator<Item = &'a Method>) -> Self {
         let mut methods: Vec<_> = methods.map(Method::as_str).collect();

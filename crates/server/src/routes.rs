@@ -23,7 +23,7 @@ use crate::answer::{self, Answer, AnswerBody};
 use crate::call::{self, Call};
 use crate::client::TrustError;
 use crate::config::Config;
-use crate::dialect::{self, DIALECTS, Dialect, Door, NATIVE};
+use crate::dialect::{self, DIALECTS, Dialect, Door, NATIVE, push};
 use crate::ingest::collect;
 use crate::ledger::Ledger;
 use crate::pages;
@@ -190,7 +190,14 @@ impl Program {
                 Ok(topics) => self.read_topics(ledger, request, &topics),
                 Err(problem) => problem.into_answer(),
             },
-            (Route::RunEvents, _) => self.read_run(ledger, request, part),
+            (Route::RunEvents, &Method::POST) => match self.runs.find(part) {
+                Some(run) => push::push(&run, self.config.event_bytes, request, body).await,
+                None => Problem::no_run().into_answer(),
+            },
+            (Route::RunEvents, &Method::GET | &Method::HEAD) => {
+                self.read_run(ledger, request, part)
+            }
+            (Route::RunEvents, _) => Problem::method("GET, HEAD, POST").into_answer(),
             (Route::Cut, &Method::POST) => self.cuts.cut(part),
             (Route::Cut, _) => Problem::method("POST").into_answer(),
             (Route::Health, _) => reading(request, || {
@@ -220,10 +227,7 @@ impl Program {
 
     fn read_run(&self, ledger: &Arc<Ledger>, request: &Parts, id: &str) -> Answer {
         let Some(run) = self.runs.find(id) else {
-            return Problem::not_found(
-                "there is no such run: it may have ended long ago, or the server began anew",
-            )
-            .into_answer();
+            return Problem::no_run().into_answer();
         };
         if let Err(refusal) = check_subscribe(request) {
             return Problem::from(refusal).into_answer();

@@ -15,6 +15,7 @@ mod coalesce;
 mod part;
 mod presence;
 mod producer;
+mod push;
 mod report;
 mod spelling;
 mod story;
@@ -29,13 +30,15 @@ use tokio::time::Instant;
 use wellspring::Reader;
 
 use crate::dialect::{Dialect, Head};
+use push::Desk;
 use story::Story;
 
 pub(crate) use coalesce::Coalescing;
 pub(crate) use part::{Ending, Part, State, Summary, ToolCall};
 pub(crate) use presence::Presence;
 pub(crate) use producer::{Producer, Stopped};
-pub(crate) use report::{Report, now};
+pub(crate) use push::{Claim, PushError, Pushed, Pusher};
+pub(crate) use report::{Outline, Report, now};
 pub(crate) use spelling::From;
 
 /// What a run keeps, in bytes: enough for any answer. Of a job that says more the oldest goes.
@@ -50,8 +53,8 @@ pub(crate) struct Run {
     readers: AtomicUsize,
     /// How many readers there have been.
     visits: AtomicUsize,
-    /// Rung when the run is over, for a producer that waits for its upstream.
-    over: Notify,
+    /// Rung when the run is over, or another pushes, for who waits to say more.
+    bell: Notify,
     story: Mutex<Story>,
 }
 
@@ -88,14 +91,26 @@ impl Run {
         options: RunOptions,
         verbatim: Option<&'static dyn Dialect>,
     ) -> Self {
+        let story = Story::new(&head, verbatim);
+        Self::begin(head, options, story)
+    }
+
+    /// The same, of a run that waits for whoever pushes.
+    pub(crate) fn pushed(head: Head, options: RunOptions) -> Self {
+        let mut story = Story::new(&head, None);
+        story.desk = Some(Desk::default());
+        Self::begin(head, options, story)
+    }
+
+    fn begin(head: Head, options: RunOptions, story: Story) -> Self {
         Self {
-            story: Mutex::new(Story::new(&head, verbatim)),
+            story: Mutex::new(story),
             head,
             options,
             born: Instant::now(),
             readers: AtomicUsize::new(0),
             visits: AtomicUsize::new(0),
-            over: Notify::new(),
+            bell: Notify::new(),
         }
     }
 
@@ -162,13 +177,26 @@ impl Run {
 
     /// What there is to tell of it.
     pub(crate) fn report(&self) -> Report {
+        let story = self.story();
+        Report::of(self.outlined(&story), &story)
+    }
+
+    /// The same without what it said, which may be much.
+    pub(crate) fn outline(&self) -> Outline {
+        self.outlined(&self.story())
+    }
+
+    fn outlined(&self, story: &Story) -> Outline {
         let readers = self.readers.load(Ordering::Acquire);
-        Report::of(&self.head, self.born, readers, &self.story())
+        Outline::of(&self.head, self.born, readers, story)
     }
 
     fn say(&self, part: Part) {
+        self.take(self.story(), part);
+    }
+
+    fn take(&self, mut story: MutexGuard<'_, Story>, part: Part) {
         let unread = self.readers.load(Ordering::Acquire) == 0;
-        let mut story = self.story();
         let said = story.take(&self.head, part, self.options.coalescing, unread);
         drop(story);
         self.check(said);
@@ -195,11 +223,14 @@ impl Run {
 
     /// The first end counts.
     fn finish(&self, ending: &Ending) {
-        let mut story = self.story();
+        self.end(self.story(), ending);
+    }
+
+    fn end(&self, mut story: MutexGuard<'_, Story>, ending: &Ending) {
         let first = story.finish(&self.head, ending);
         drop(story);
         if first {
-            self.over.notify_waiters();
+            self.bell.notify_waiters();
             if let Some(message) = ending.message() {
                 tracing::warn!(run = &*self.head.id, state = ?ending.state(), message, "run ended early");
             }

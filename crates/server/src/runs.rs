@@ -117,20 +117,43 @@ impl Runs {
     ///
     /// [`BeginError`]
     pub(crate) fn begin(&self, spec: Spec) -> Result<Begun, BeginError> {
+        let verbatim = spec.verbatim;
+        let (run, new) = self.enter(spec, |head, options| Run::new(head, options, verbatim))?;
+        Ok(if new {
+            let producer = Producer::of(&run);
+            Begun::New(run, producer)
+        } else {
+            Begun::Joined(run)
+        })
+    }
+
+    /// The same for a run that waits for whoever pushes into it: the run, and whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError`]
+    pub(crate) fn await_producer(&self, spec: Spec) -> Result<(Arc<Run>, bool), BeginError> {
+        self.enter(spec, Run::pushed)
+    }
+
+    /// The run that this is a wish for, and whether it is new.
+    fn enter(
+        &self,
+        spec: Spec,
+        make: impl FnOnce(Head, RunOptions) -> Run,
+    ) -> Result<(Arc<Run>, bool), BeginError> {
         let wish = &spec.wish;
         let mut table = self.table();
         if let Some(resumed) = wish.resumed() {
-            let same = table.runs.values().find(|entry| {
-                entry.digest == wish.digest && entry.run.gave_out(resumed.0, resumed.1)
-            });
-            return same.map_or(Err(BeginError::Gone), |entry| {
-                Ok(Begun::Joined(Arc::clone(&entry.run)))
-            });
+            let mut same = table.runs.values();
+            let same = same.find(|entry| entry.digest == wish.digest && resumed.is_of(&entry.run));
+            let same = same.ok_or(BeginError::Gone)?;
+            return Ok((Arc::clone(&same.run), false));
         }
         let key = wish.key.clone().map(|key| Name::Key(wish.owner, key));
         if let Some(entry) = table.wished(wish.id.as_ref(), key.as_ref()) {
             return if entry.digest == wish.digest {
-                Ok(Begun::Joined(Arc::clone(&entry.run)))
+                Ok((Arc::clone(&entry.run), false))
             } else {
                 Err(BeginError::Taken)
             };
@@ -149,8 +172,7 @@ impl Runs {
             include_usage: spec.include_usage,
             conversation: spec.conversation,
         };
-        let options = wish.options.unwrap_or(self.0.options);
-        let run = Arc::new(Run::new(head, options, spec.verbatim));
+        let run = Arc::new(make(head, wish.options.unwrap_or(self.0.options)));
         table.begun += 1;
         let entry = Entry {
             run: Arc::clone(&run),
@@ -163,8 +185,7 @@ impl Runs {
         if let Some(key) = key {
             table.call(&id, key);
         }
-        let producer = Producer::of(&run);
-        Ok(Begun::New(run, producer))
+        Ok((run, true))
     }
 
     /// From now on the run is found under what its dialect calls it, as the last of that name.

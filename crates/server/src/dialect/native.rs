@@ -15,11 +15,17 @@
 //! Each part is one event, numbered from 0 without holes. After `done` or `error` the stream ends, and a
 //! client that comes back with the last id is told to stay away (204). What was lost is a `gap`.
 
+mod create;
+mod manage;
+pub(crate) mod push;
+mod record;
+
+use http::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 use wellspring::event::{Event, EventType};
 
-use super::{Dialect, Head, Said, Speller};
+use super::{Dialect, Door, Head, Said, Speller};
 use crate::run::{Ending, Part};
 
 #[derive(Debug)]
@@ -31,6 +37,38 @@ struct Events;
 impl Dialect for Native {
     fn name(&self) -> &'static str {
         "native"
+    }
+
+    /// And `POST /v1/runs/{run}/events`, whose body is [pushed](push) as it comes.
+    fn doors(&self) -> &'static [Door] {
+        const DOORS: &[Door] = &[
+            Door {
+                method: Method::POST,
+                path: "/v1/runs",
+                open: create::create,
+            },
+            Door {
+                method: Method::GET,
+                path: "/v1/runs",
+                open: manage::list,
+            },
+            Door {
+                method: Method::GET,
+                path: "/v1/runs/{run}",
+                open: manage::describe,
+            },
+            Door {
+                method: Method::DELETE,
+                path: "/v1/runs/{run}",
+                open: manage::delete,
+            },
+            Door {
+                method: Method::POST,
+                path: "/v1/runs/{run}/cancel",
+                open: manage::cancel,
+            },
+        ];
+        DOORS
     }
 
     fn speller(&self, _: &Head) -> Box<dyn Speller> {

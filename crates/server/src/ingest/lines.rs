@@ -53,6 +53,11 @@ impl Lines {
         self.number
     }
 
+    /// The longest that a line may be, in bytes.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// Whether the line that has begun is too long already.
     pub(crate) fn is_too_long(&self) -> bool {
         self.buffer.len() > self.longest

@@ -104,6 +104,11 @@ impl Part {
         matches!(self, Self::Thinking(_) | Self::Answer(_) | Self::Tool(_))
     }
 
+    /// Whether it says nothing: it is a sign of life of its producer, and no more.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Thinking(text) | Self::Answer(text) if text.is_empty())
+    }
+
     /// Bytes of text in it.
     pub(crate) fn len(&self) -> usize {
         match self {

@@ -8,19 +8,28 @@ use super::{OnDisconnect, Run};
 
 /// One reader of a run. When the last one goes, the run does what its policy says.
 #[derive(Debug)]
-pub(crate) struct Presence(Arc<Run>);
+pub(crate) struct Presence(Option<Arc<Run>>);
 
 impl Presence {
     pub(crate) fn of(run: &Arc<Run>) -> Self {
         run.readers.fetch_add(1, Ordering::AcqRel);
         run.visits.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(run))
+        Self(Some(Arc::clone(run)))
+    }
+
+    /// Leaves without being missed: whoever asked for the run did not come to read it.
+    pub(crate) fn retract(mut self) {
+        if let Some(run) = self.0.take() {
+            run.readers.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let run = &self.0;
+        let Some(run) = &self.0 else {
+            return;
+        };
         if run.readers.fetch_sub(1, Ordering::AcqRel) > 1 || run.is_over() {
             return;
         }

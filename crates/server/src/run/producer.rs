@@ -6,51 +6,31 @@ use std::sync::Arc;
 
 use super::{Ending, Part, Run};
 
-/// Who feeds a run. Dropping it without an end fails the run: readers are told.
+/// The one producer of a run. Dropping it without an end fails the run: readers are told.
 #[derive(Debug)]
-pub(crate) struct Producer {
-    run: Arc<Run>,
-    /// Whether the run goes on without it, for another producer to take over.
-    leaves: bool,
-}
+pub(crate) struct Producer(Arc<Run>);
 
 /// The run is over, however that came: there is nobody left to produce for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stopped;
 
 impl Producer {
-    /// The one producer of a run.
     pub(crate) fn of(run: &Arc<Run>) -> Self {
-        Self {
-            run: Arc::clone(run),
-            leaves: false,
-        }
-    }
-
-    /// A producer that may go without an end, as an app that pushes does when its connection breaks.
-    pub(crate) fn visiting(run: &Arc<Run>) -> Self {
-        Self {
-            run: Arc::clone(run),
-            leaves: true,
-        }
-    }
-
-    pub(crate) fn run(&self) -> &Arc<Run> {
-        &self.run
+        Self(Arc::clone(run))
     }
 
     /// The next part.
     pub(crate) fn say(&self, part: Part) {
-        self.run.say(part);
+        self.0.say(part);
     }
 
     /// An event of an upstream, for those who read the upstream's own dialect.
     pub(crate) fn repeat(&self, event_type: &str, data: &str) {
-        self.run.repeat(event_type, data);
+        self.0.repeat(event_type, data);
     }
 
     pub(crate) fn finish(self, ending: &Ending) {
-        self.run.finish(ending);
+        self.0.finish(ending);
     }
 
     /// Waits for `source`, and sees meanwhile to what is held back.
@@ -59,10 +39,35 @@ impl Producer {
     ///
     /// [`Stopped`] as soon as the run is over; the source is dropped then.
     pub(crate) async fn wait<F: Future>(&self, source: F) -> Result<F::Output, Stopped> {
+        let run = &self.0;
+        run.attend(source, || !run.is_over()).await.ok_or(Stopped)
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.0
+            .finish(&Ending::failed("the run's producer vanished"));
+    }
+}
+
+impl Run {
+    /// Waits for `source`, and sees meanwhile to what is held back; none as soon as it is not `wanted`,
+    /// which is asked whenever the bell rings.
+    pub(super) async fn attend<F: Future>(
+        &self,
+        source: F,
+        wanted: impl Fn() -> bool,
+    ) -> Option<F::Output> {
         let mut source = pin!(source);
-        let mut over = pin!(self.run.over());
         loop {
-            let due = self.run.due();
+            let mut rung = pin!(self.bell.notified());
+            // Listened to before the look: a bell between the two is heard.
+            rung.as_mut().enable();
+            if !wanted() {
+                return None;
+            }
+            let due = self.due();
             let held = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -71,32 +76,21 @@ impl Producer {
             };
             tokio::select! {
                 biased;
-                () = &mut over => return Err(Stopped),
-                output = &mut source => return Ok(output),
-                () = held => self.run.flush(),
+                () = rung => {}
+                output = &mut source => return Some(output),
+                () = held => self.flush(),
             }
         }
     }
-}
 
-impl Drop for Producer {
-    fn drop(&mut self) {
-        if self.leaves {
-            self.run.flush();
-        } else {
-            self.run
-                .finish(&Ending::failed("the run's producer vanished"));
-        }
-    }
-}
-
-impl Run {
     /// Waits until the run is over.
     pub(super) async fn over(&self) {
-        let mut rung = pin!(self.over.notified());
-        // Listened to before the look: an end between the two is heard.
-        rung.as_mut().enable();
-        if !self.is_over() {
+        loop {
+            let mut rung = pin!(self.bell.notified());
+            rung.as_mut().enable();
+            if self.is_over() {
+                return;
+            }
             rung.await;
         }
     }

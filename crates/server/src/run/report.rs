@@ -7,15 +7,26 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::part::{Ending, Part, State};
+use super::push::{Desk, Progress};
 use super::story::Story;
 use crate::dialect::Head;
 
-/// A run at one moment. Times are in milliseconds.
+/// A run at one moment.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    #[serde(flatten)]
+    pub(crate) outline: Outline,
+    pub(crate) thinking: String,
+    pub(crate) text: String,
+}
+
+/// A run at one moment, without what it said. Times are in milliseconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outline {
     id: String,
     pub(crate) state: State,
-    model: String,
+    /// None of a run that an app pushes.
+    model: Option<String>,
     /// Seconds since 1970.
     created: u64,
     /// Events of the native dialect so far.
@@ -31,49 +42,57 @@ pub(crate) struct Report {
     pub(crate) finish_reason: Option<String>,
     pub(crate) usage: Option<Value>,
     pub(crate) error: Option<String>,
-    pub(crate) thinking: String,
-    pub(crate) text: String,
+    /// How far those who push are; none of a run that the server feeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    producer: Option<Progress>,
 }
 
 impl Report {
-    pub(super) fn of(head: &Head, born: Instant, readers: usize, story: &Story) -> Self {
-        let ended = story.ended();
-        let (mut thinking, mut text, mut usage) = (String::new(), String::new(), None);
+    pub(super) fn of(outline: Outline, story: &Story) -> Self {
+        let (mut thinking, mut text) = (String::new(), String::new());
         for part in story.parts() {
             match part {
                 Part::Thinking(piece) => thinking.push_str(piece),
                 Part::Answer(piece) => text.push_str(piece),
-                Part::Usage(counts) => usage = Some(counts.clone()),
-                Part::Tool(_) | Part::Progress(_) => {}
+                Part::Tool(_) | Part::Progress(_) | Part::Usage(_) => {}
             }
         }
-        let mut finish_reason = None;
-        if let Some(Ending::Done(summary)) = story.ending() {
-            finish_reason.clone_from(&summary.finish_reason);
-            usage = summary.usage.clone().or(usage);
+        Self {
+            outline,
+            thinking,
+            text,
         }
+    }
+}
+
+impl Outline {
+    pub(super) fn of(head: &Head, born: Instant, readers: usize, story: &Story) -> Self {
+        let since = |end: Instant| milliseconds(end.saturating_duration_since(born));
+        let (finish_reason, counts) = match story.ending() {
+            Some(Ending::Done(summary)) => (summary.finish_reason.clone(), summary.usage.clone()),
+            _ => (None, None),
+        };
+        let said = || {
+            story.parts().rev().find_map(|part| match part {
+                Part::Usage(counts) => Some(counts.clone()),
+                _ => None,
+            })
+        };
         Self {
             id: (*head.id).to_owned(),
             state: story.state(),
-            model: head.model.clone(),
+            model: (!head.model.is_empty()).then(|| head.model.clone()),
             created: head.created,
             events: story.events(),
             tokens: story.tally.tokens,
             unread_tokens: story.tally.unread,
             readers,
-            first_token_ms: story
-                .tally
-                .first
-                .map(|first| milliseconds(first.saturating_duration_since(born))),
-            duration_ms: milliseconds(ended.map_or_else(
-                || born.elapsed(),
-                |ended| ended.saturating_duration_since(born),
-            )),
+            first_token_ms: story.tally.first.map(since),
+            duration_ms: since(story.ended().unwrap_or_else(Instant::now)),
             finish_reason,
-            usage,
+            usage: counts.or_else(said),
             error: story.ending().and_then(Ending::message).map(str::to_owned),
-            thinking,
-            text,
+            producer: story.desk.as_ref().map(Desk::progress),
         }
     }
 }

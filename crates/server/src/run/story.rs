@@ -7,6 +7,7 @@ use wellspring::{AppendError, Epoch, Reader};
 
 use super::coalesce::{Coalescing, Held};
 use super::part::{Ending, Part, State};
+use super::push::Desk;
 use super::spelling::{From, Spelling};
 use super::{BYTES, Outgrown};
 use crate::dialect::{self, Dialect, Head, Said};
@@ -24,6 +25,8 @@ pub(super) struct Story {
     /// When the producer said something for the last time.
     touched: Instant,
     pub(super) tally: Tally,
+    /// Where producers come and go; none of a run that has one producer of its own.
+    pub(super) desk: Option<Desk>,
 }
 
 /// What is counted of a run.
@@ -50,6 +53,7 @@ impl Story {
             ending: None,
             touched: Instant::now(),
             tally: Tally::default(),
+            desk: None,
         }
     }
 
@@ -76,7 +80,7 @@ impl Story {
     }
 
     /// What was said, without what is still held back.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
+    pub(super) fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
         self.parts.iter()
     }
 
@@ -92,6 +96,9 @@ impl Story {
             return Ok(());
         }
         self.touched = Instant::now();
+        if part.is_empty() {
+            return Ok(());
+        }
         if matches!(part, Part::Thinking(_) | Part::Answer(_)) {
             self.tally.tokens += 1;
             self.tally.unread += u64::from(unread);

@@ -11,7 +11,7 @@ use thiserror::Error;
 use wellspring::{Epoch, LAST_EVENT_ID, Start};
 
 use crate::dialect::Dialect;
-use crate::run::RunOptions;
+use crate::run::{Run, RunOptions};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -43,8 +43,15 @@ pub(crate) struct Wish {
     pub(crate) key: Option<String>,
     pub(crate) id: Option<RunId>,
     pub(crate) options: Option<RunOptions>,
-    /// The id with which the client comes back to a run that the same request began.
-    resumed: Option<(&'static dyn Dialect, Epoch)>,
+    resumed: Option<Resumed>,
+}
+
+/// The id with which a client comes back to a run that the same request began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resumed {
+    dialect: &'static dyn Dialect,
+    /// The life of the log that gave the id out; none if no log of ours did.
+    epoch: Option<Epoch>,
 }
 
 impl Digest {
@@ -106,15 +113,27 @@ impl Wish {
     /// of this dialect that it has seen (`@microsoft/fetch-event-source`).
     pub(crate) fn resuming(mut self, request: &Parts, dialect: &'static dyn Dialect) -> Self {
         let id = request.headers.get(LAST_EVENT_ID);
-        if let Some(id) = id.and_then(|id| id.to_str().ok())
-            && let Start::After(cursor) = Start::from_last_event_id(id)
-        {
-            self.resumed = Some((dialect, cursor.epoch));
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
+            let id = String::from_utf8_lossy(id.as_bytes());
+            let epoch = match Start::from_last_event_id(&id) {
+                Start::After(cursor) => Some(cursor.epoch),
+                _ => None,
+            };
+            self.resumed = Some(Resumed { dialect, epoch });
         }
         self
     }
 
-    pub(super) fn resumed(&self) -> Option<(&'static dyn Dialect, Epoch)> {
+    /// The run to which the client comes back, if it does.
+    pub(super) fn resumed(&self) -> Option<Resumed> {
         self.resumed
+    }
+}
+
+impl Resumed {
+    /// Whether this run gave out the id with which the client comes back.
+    pub(super) fn is_of(self, run: &Run) -> bool {
+        self.epoch
+            .is_some_and(|epoch| run.gave_out(self.dialect, epoch))
     }
 }
