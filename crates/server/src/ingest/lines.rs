@@ -45,6 +45,7 @@ impl Lines {
             return None;
         }
         self.number += 1;
+        self.scanned = 0;
         Some(self.buffer.split().freeze())
     }
 

@@ -282,7 +282,7 @@ async fn a_refusal_reaches_a_publisher_that_is_still_sending() {
 }
 
 /// A body that is written while it is sent. Dropping the sender ends it.
-fn written() -> (mpsc::UnboundedSender<Bytes>, ClientBody) {
+pub(crate) fn written() -> (mpsc::UnboundedSender<Bytes>, ClientBody) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
         let data: Bytes = receiver.recv().await?;

@@ -10,6 +10,8 @@
 //! | `tls` | protocols, certificates, and certificates that change | `openssl`, `curl` |
 //! | `lifecycle` | configuration, bad use, logs, and the end | |
 //! | `chat` | the demo's answers: left, read again, resumed | |
+//! | `runs` | the life of a run: begun, read from anywhere, ended, listed, forgotten | |
+//! | `push` | apps that feed a run: numbers, epochs, connections that break | |
 //! | `relay` | the answers of an upstream, and its failures | |
 //! | `ai_sdk` | the AI SDK's chats: in a second tab, by number, stopped | |
 //! | `commands` | `wellspring publish` and `wellspring tail` | |
@@ -30,8 +32,10 @@ mod lab;
 mod lifecycle;
 mod process;
 mod program;
+mod push;
 mod refusals;
 mod relay;
+mod runs;
 mod stream;
 mod tls;
 mod topics;

@@ -137,10 +137,14 @@ impl Pen {
         (Self(pen), Script(script))
     }
 
-    pub(crate) fn write(&self, text: &'static str) {
-        self.0
-            .send(Ok(Bytes::from_static(text.as_bytes())))
-            .unwrap();
+    pub(crate) fn write(&self, text: impl AsRef<str>) {
+        let text = Bytes::copy_from_slice(text.as_ref().as_bytes());
+        self.0.send(Ok(text)).unwrap();
+    }
+
+    /// Waits until nobody reads any more: the connection was closed.
+    pub(crate) async fn left(&self) {
+        soon("the reader's leave", self.0.closed()).await;
     }
 
     pub(crate) fn break_off(self) {
