@@ -31,14 +31,17 @@ pub(crate) enum Record<'r> {
 #[derive(Debug)]
 enum Split {
     Lines(Lines),
-    Blocks {
-        decoder: Decoder,
-        data: Bytes,
-        /// How much of `data` was decoded.
-        read: usize,
-        /// How many blocks were given out.
-        count: u64,
-    },
+    Blocks(Box<Blocks>),
+}
+
+#[derive(Debug)]
+struct Blocks {
+    decoder: Decoder,
+    data: Bytes,
+    /// How much of `data` was decoded.
+    read: usize,
+    /// How many blocks were given out.
+    count: u64,
 }
 
 impl<'b, B: Body<Data = Bytes>> Records<'b, B> {
@@ -55,12 +58,12 @@ impl<'b, B: Body<Data = Bytes>> Records<'b, B> {
     pub(crate) fn blocks(body: Pin<&'b mut B>, longest: usize) -> Self {
         Self {
             body,
-            split: Split::Blocks {
+            split: Split::Blocks(Box::new(Blocks {
                 decoder: Decoder::with_limit(longest),
                 data: Bytes::new(),
                 read: 0,
                 count: 0,
-            },
+            })),
             ended: false,
         }
     }
@@ -73,32 +76,12 @@ impl<'b, B: Body<Data = Bytes>> Records<'b, B> {
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>, Problem> {
         match &mut self.split {
             Split::Lines(lines) => next_line(lines, self.ended),
-            Split::Blocks {
-                decoder,
-                data,
-                read,
-                count,
-            } => {
-                let mut input = &data[*read..];
-                let message = decoder.decode(&mut input).map_err(|error| {
-                    let detail = format!("event {}: {error}", *count + 1);
-                    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-                })?;
-                *read = data.len() - input.len();
-                let Some(message) = message else {
-                    return Ok(None);
-                };
-                *count += 1;
-                if message.is_repaired() {
-                    let detail = format!("event {count} is not UTF-8");
-                    return Err(Problem::bad_request(detail));
-                }
-                Ok(Some(Record::Block(message)))
-            }
+            Split::Blocks(blocks) => blocks.next(),
         }
     }
 
-    /// Waits for more of the body: whether there may be another record.
+    /// Waits for more of the body, when [`next`](Self::next) has given out all there is: whether there
+    /// may be another record.
     ///
     /// # Errors
     ///
@@ -111,12 +94,36 @@ impl<'b, B: Body<Data = Bytes>> Records<'b, B> {
         if self.ended {
             return Ok(false);
         }
+        if let Split::Blocks(blocks) = &mut self.split {
+            // All of it was read, and it pins the connection's buffer.
+            (blocks.data, blocks.read) = (Bytes::new(), 0);
+        }
         match (next_data(&mut self.body).await?, &mut self.split) {
             (None, _) => self.ended = true,
             (Some(more), Split::Lines(lines)) => lines.push(&more),
-            (Some(more), Split::Blocks { data, read, .. }) => (*data, *read) = (more, 0),
+            (Some(more), Split::Blocks(blocks)) => blocks.data = more,
         }
         Ok(true)
+    }
+}
+
+impl Blocks {
+    fn next(&mut self) -> Result<Option<Record<'_>>, Problem> {
+        let mut input = &self.data[self.read..];
+        let message = self.decoder.decode(&mut input).map_err(|error| {
+            let detail = format!("event {}: {error}", self.count + 1);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        })?;
+        self.read = self.data.len() - input.len();
+        let Some(message) = message else {
+            return Ok(None);
+        };
+        self.count += 1;
+        if message.is_repaired() {
+            let detail = format!("event {} is not UTF-8", self.count);
+            return Err(Problem::bad_request(detail));
+        }
+        Ok(Some(Record::Block(message)))
     }
 }
 

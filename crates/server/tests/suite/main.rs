@@ -14,6 +14,7 @@
 //! | `push` | apps that feed a run: numbers, epochs, connections that break | |
 //! | `relay` | the answers of an upstream, and its failures | |
 //! | `ai_sdk` | the AI SDK's chats: in a second tab, by number, stopped | |
+//! | `memory` | 10,000 runs open at once, and their readers | |
 //! | `commands` | `wellspring publish` and `wellspring tail` | |
 //! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
 //! | `browser` | the playground in Chromium, on both ports; the lab's model against Chromium, and Firefox where it is | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
@@ -30,6 +31,7 @@ mod delivery;
 mod ingest;
 mod lab;
 mod lifecycle;
+mod memory;
 mod process;
 mod program;
 mod push;

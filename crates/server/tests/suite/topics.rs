@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 use crate::stream::{Events, data};
-use crate::transport::{Client, Transport, Whole, bare, get, header, post, publish};
+use crate::transport::{Client, Transport, Whole, bare, get, header, post, publish, run_of};
 
 #[tokio::test]
 async fn several_topics_come_on_one_connection_in_publish_order_under_one_id() {
@@ -215,7 +215,7 @@ async fn whoever_has_all_of_a_run_is_told_never_to_come_back() {
     });
     let chat = post("/v1/chat/completions", "application/json", chat.to_string());
     let answer = Whole::of(&program, Transport::Http2, chat).await;
-    let path = answer.header("location").to_owned();
+    let path = run_of(&answer.headers);
     let seen = Events::open(&program, Transport::Http1, &path)
         .await
         .rest()

@@ -1,6 +1,6 @@
 //! `POST /v1/runs/{run}/events`: an app feeds a run, with one long request or several.
 //!
-//! The body is `application/x-ndjson`, a [record](super::record) a line, or `text/event-stream` as the
+//! The body is `application/x-ndjson`, a [record] a line, or `text/event-stream` as the
 //! run's readers get it. Each record is said as soon as it has arrived, and counts one number, from 0,
 //! over all requests. With `Producer-Epoch` and `Producer-Seq` (the number of the first record) nothing
 //! is taken twice: a producer whose connection broke sends again from wherever it likes.
