@@ -120,7 +120,22 @@ impl<'a> Call<'a> {
     /// # Errors
     ///
     /// [`OpenError`]; then there is no run.
-    pub(crate) async fn open(&self, mut spec: Spec, source: Source) -> Result<Opened, OpenError> {
+    pub(crate) async fn open(&self, spec: Spec, source: Source) -> Result<Opened, OpenError> {
+        self.open_called(None, spec, source).await
+    }
+
+    /// The same, of a run that clients ask for by a name of this dialect: they may while its upstream still
+    /// thinks, and whoever reloads a page does.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; then there is no run.
+    pub(crate) async fn open_called(
+        &self,
+        name: Option<(&'static dyn Dialect, &str)>,
+        mut spec: Spec,
+        source: Source,
+    ) -> Result<Opened, OpenError> {
         let language = source.language;
         let upstream = self.program.upstreams().choose(self.request, language)?;
         // The demo speaks no dialect of its own.
@@ -136,6 +151,9 @@ impl<'a> Call<'a> {
                 });
             }
         };
+        if let Some((dialect, name)) = name {
+            self.runs().call(&run, dialect, owner, name);
+        }
         // From now on, and not from the first byte on: who leaves while the upstream thinks has left.
         let presence = Presence::of(&run);
         let Some(upstream) = upstream else {

@@ -36,7 +36,6 @@ pub(super) fn begin(call: Call<'_>) -> Opening<'_> {
             Err(why) => return AiSdk.refuse(StatusCode::BAD_REQUEST, &why),
         };
         let wish = Wish::of(call.request, &call.body);
-        let owner = wish.owner;
         let spec = Spec {
             wish,
             model: chat.model.clone().unwrap_or_else(|| demo::MODEL.to_owned()),
@@ -51,13 +50,11 @@ pub(super) fn begin(call: Call<'_>) -> Opening<'_> {
             body,
             demo: chat.prompt(),
         };
-        let opened = match call.open(spec, source).await {
+        let name = request.id.as_deref().map(|chat| (&AiSdk as _, chat));
+        let opened = match call.open_called(name, spec, source).await {
             Ok(opened) => opened,
             Err(why) => return why.into_answer(&AiSdk),
         };
-        if let Some(chat) = request.id.filter(|_| !opened.joined) {
-            call.runs().call(&opened.run, &AiSdk, owner, &chat);
-        }
         // By its number, for that is never merged: the client may count the chunks.
         call.stream(opened, &AiSdk, From::Number(0))
     })
