@@ -155,11 +155,13 @@ impl<A: Application> Streams<A> {
         // seem to have nothing. The round is bounded by itself.
         let round = pin!(unconstrained(poll_fn(|_| {
             for _ in 0..ROUND_VISITS {
-                if !self.outbox.is_full()
-                    && let Some(key) = self.next()
-                {
-                    self.visit_one(key, hold);
+                if self.outbox.is_full() {
+                    break;
                 }
+                let Some(key) = self.next() else {
+                    break;
+                };
+                self.visit_one(key, hold);
             }
             Poll::Ready(())
         })));
