@@ -57,8 +57,8 @@ pub(crate) async fn serve<A: Application>(
     let opening = Box::pin(open(shard, connection, &io, opened.head_deadline));
     let ended = match opening.await {
         Ok(engine) => {
-            let driver = Driver::new(*engine, io.clone(), session, shard.limits());
-            drive(shard, connection, Box::new(driver)).await
+            let driver = Driver::new(engine, io.clone(), session, shard.limits());
+            drive(shard, connection, driver).await
         }
         Err(reason) => Err(reason),
     };

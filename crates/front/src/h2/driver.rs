@@ -7,11 +7,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use h2::{Reason, server};
+use h2::Reason;
 
 use super::{
+    Engine,
     gather::Gather,
-    outbox::Piece,
     ping::Pings,
     ready::{Ready, Rest},
     streams::Streams,
@@ -25,7 +25,7 @@ const ROUNDS: usize = 64;
 
 /// An open connection with all of its streams.
 pub(super) struct Driver<A: Application> {
-    engine: server::Connection<Gather, Piece>,
+    engine: Engine,
     engine_waker: Waker,
     io: Gather,
     ready: Arc<Ready>,
@@ -47,15 +47,18 @@ pub(super) enum End {
 }
 
 impl<A: Application> Driver<A> {
+    /// Takes the engine's box too, to be rid of it: who moves out of a box in an `async fn` keeps it until the end of
+    /// the scope, which would be that of the connection (1.3 KiB).
     pub(super) fn new(
-        mut engine: server::Connection<Gather, Piece>,
+        engine: Box<Engine>,
         io: Gather,
         session: &Rc<Session<A>>,
         limits: &Limits,
-    ) -> Self {
+    ) -> Box<Self> {
+        let mut engine = *engine;
         let ready = Ready::new();
         let pings = engine.ping_pong().expect("taken for the first time");
-        Self {
+        Box::new(Self {
             engine,
             engine_waker: ready.engine(),
             streams: Streams::new(Rc::clone(session), Arc::clone(&ready), io.clone()),
@@ -64,7 +67,7 @@ impl<A: Application> Driver<A> {
             timer_waker: ready.timer(),
             ready,
             credits: Vec::new(),
-        }
+        })
     }
 
     /// Sends the peer away, and ends when its streams have (RFC 9113, section 6.8).

@@ -46,7 +46,8 @@ impl<A: Application> Streams<A> {
         Self {
             session,
             ready,
-            streams: Slab::new(),
+            // A browser's tab has one stream at a time; room for four would be 1.2 KiB.
+            streams: Slab::with_capacity(1),
             keys: HashMap::new(),
             line: VecDeque::new(),
             outbox: Outbox::new(io),

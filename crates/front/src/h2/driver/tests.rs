@@ -37,7 +37,7 @@ static SONG: [u8; 600] = [b'x'; 600];
 
 /// A connection with streams that all wait, and a peer that reads everything.
 struct Scene {
-    driver: Driver<Choir>,
+    driver: Box<Driver<Choir>>,
     choir: Arc<Choir>,
     connection: Arc<Connection>,
     task: Arc<Task>,
@@ -70,14 +70,14 @@ impl Scene {
             ..Limits::default()
         };
         let mut handshake = engine(&limits).handshake(io.clone());
-        let engine: Engine = poll_fn(|context| {
+        let engine = poll_fn(|context| {
             let poll = Pin::new(&mut handshake).poll(context);
             let _ = io.drain(context);
             poll
         })
         .await
         .unwrap();
-        let mut driver = Driver::new(engine, io, &Rc::new(session), &limits);
+        let mut driver = Driver::new(Box::new(engine), io, &Rc::new(session), &limits);
         poll_fn(|context| {
             assert!(driver.poll(context).is_pending());
             if choir.waiting() == streams {
