@@ -189,7 +189,7 @@ impl LogReader {
         loop {
             let version = self.log.version();
             if version != self.seen {
-                if let Some(next) = self.read(version) {
+                if let Some(next) = self.read(version, cx.waker()) {
                     return Poll::Ready(next);
                 }
                 self.seen = version;
@@ -230,12 +230,14 @@ impl LogReader {
         self.lost.is_some()
     }
 
-    fn read(&mut self, version: u64) -> Option<Next> {
+    fn read(&mut self, version: u64, waker: &Waker) -> Option<Next> {
         let lane = &self.lane;
-        if !self.is_lost()
-            && let Some(shared) = lane.shared(self.next, version)
-        {
-            return Some(self.advance(shared));
+        if !self.is_lost() {
+            let (log, place) = (&self.log, (self.next, version));
+            let unchanged = || log.version() == version;
+            if let Some(shared) = self.parking.share(lane, waker, place, unchanged) {
+                return Some(self.advance(shared));
+            }
         }
         let state = self.log.state();
         if let Some(requested) = self.lost.take() {

@@ -89,10 +89,7 @@ impl Lane {
         unchanged: impl Fn() -> bool,
     ) -> Option<Ticket> {
         let mut state = self.state.lock();
-        if state.parked.is_empty() {
-            self.occupied.swap(true, Ordering::AcqRel);
-        }
-        if !unchanged() {
+        if !self.occupy(&state, unchanged) {
             return None;
         }
         if let Some(ticket) = held.filter(|ticket| self.holds(*ticket)) {
@@ -102,12 +99,24 @@ impl Lane {
             drop(old);
             return held;
         }
+        Some(self.insert(&mut state, waker))
+    }
+
+    /// Says that somebody will be parked, unless there is news.
+    fn occupy(&self, state: &State, unchanged: impl Fn() -> bool) -> bool {
+        if state.parked.is_empty() {
+            self.occupied.swap(true, Ordering::AcqRel);
+        }
+        unchanged()
+    }
+
+    fn insert(&self, state: &mut State, waker: Waker) -> Ticket {
         let generation = self.generation.load(Ordering::Relaxed);
         let key = state.parked.insert(waker);
-        Some(Ticket {
+        Ticket {
             generation: NonZeroU64::new(generation).expect("it starts at 1 and rises"),
             key: u32::try_from(key).expect("fewer than 2^32 readers have a place in memory"),
-        })
+        }
     }
 
     /// Takes a reader out for good, and its waker if that is still in.
@@ -167,11 +176,23 @@ impl Lane {
         drop(old);
     }
 
-    /// What a neighbour at the same place, at the same version, was given.
-    pub(crate) fn shared(&self, next: u64, version: u64) -> Option<Shared> {
-        let state = self.state.lock();
-        let shared = state.shared.as_ref()?;
-        (shared.next == next && shared.version == version).then(|| shared.clone())
+    /// What a neighbour at the same place, at the same version, was given; when nothing came after it, and unless
+    /// there is news meanwhile, `waker` is parked for what will, in the same go.
+    pub(super) fn share_and_park(
+        &self,
+        next: u64,
+        version: u64,
+        waker: &Waker,
+        unchanged: impl Fn() -> bool,
+    ) -> Option<(Shared, Option<Ticket>)> {
+        let mut state = self.state.lock();
+        let shared = state.shared.as_ref();
+        let shared = shared
+            .filter(|shared| shared.next == next && shared.version == version)?
+            .clone();
+        let parks = shared.last && self.occupy(&state, unchanged);
+        let ticket = parks.then(|| self.insert(&mut state, waker.clone()));
+        Some((shared, ticket))
     }
 
     /// The same for a neighbour who knows what its next event is, and from where on others have their
