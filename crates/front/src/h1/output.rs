@@ -76,7 +76,7 @@ impl Output {
     /// Whether more frames fit in before the next write.
     pub(super) fn has_room(&self) -> bool {
         match &self.queue {
-            Some(queue) => queue.frames.len() < FRAMES && queue.remaining() < BYTES,
+            Some(queue) => queue.frames.len() < FRAMES && queue.left < BYTES,
             None => true,
         }
     }
@@ -100,6 +100,7 @@ impl Output {
             .queue
             .get_or_insert_with(|| SPARE.take().unwrap_or_default());
         queue.is_chunked = self.framing != Framing::UntilClose;
+        queue.left += queue.framed_length(&frame);
         queue.frames.push_back(frame);
     }
 
@@ -124,6 +125,8 @@ struct Queue {
     frames: VecDeque<Bytes>,
     /// How many bytes of the first frame, framing included, are written.
     written: usize,
+    /// How many bytes, framing included, are not.
+    left: usize,
     is_chunked: bool,
 }
 
@@ -134,7 +137,7 @@ impl Queue {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.frames.is_empty() {
-            let written = if stream.is_tls() || self.remaining() <= COPIED {
+            let written = if stream.is_tls() || self.left <= COPIED {
                 self.poll_write_copied(stream, context)
             } else {
                 self.poll_write_vectored(stream, context)
@@ -198,6 +201,7 @@ impl Queue {
 
     fn advance(&mut self, written: usize) {
         self.written += written;
+        self.left -= written;
         while let Some(frame) = self.frames.front() {
             let length = self.framed_length(frame);
             if self.written < length {
@@ -208,17 +212,11 @@ impl Queue {
         }
     }
 
-    fn remaining(&self) -> usize {
-        let total: usize = self
-            .frames
-            .iter()
-            .map(|frame| self.framed_length(frame))
-            .sum();
-        total - self.written
-    }
-
     fn framed_length(&self, frame: &Bytes) -> usize {
-        self.size_line(frame).as_bytes().len() + frame.len() + self.line_end().len()
+        match self.is_chunked {
+            true => SizeLine::length(frame.len()) + frame.len() + self.line_end().len(),
+            false => frame.len(),
+        }
     }
 
     fn size_line(&self, frame: &Bytes) -> SizeLine {
@@ -263,7 +261,27 @@ impl SizeLine {
         line
     }
 
+    /// How long the line of this length is: asked several times per frame, so not by writing it.
+    fn length(length: usize) -> usize {
+        let digits = (usize::BITS - length.leading_zeros()).div_ceil(4).max(1);
+        digits as usize + 2
+    }
+
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[usize::from(self.start)..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_line_is_as_long_as_it_says_before() {
+        for length in (0..70_000).chain([usize::MAX / 16, usize::MAX]) {
+            let line = SizeLine::of(length);
+            assert_eq!(line.as_bytes(), format!("{length:X}\r\n").as_bytes());
+            assert_eq!(line.as_bytes().len(), SizeLine::length(length));
+        }
     }
 }
