@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use h2::{Reason, SendStream, server::SendResponse};
 use http::{HeaderMap, Response};
 use http_body::Body;
@@ -347,7 +347,8 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
     let mut first = Bytes::new();
-    let mut joined = BytesMut::new();
+    // Not `BytesMut`: an empty one is not free to make and drop.
+    let mut joined = Vec::new();
     let mut after = After::More;
     for _ in 0..QUESTIONS {
         after = match Pin::new(&mut *body).poll_frame(context) {
@@ -386,7 +387,7 @@ where
         }
     }
     if !joined.is_empty() {
-        first = joined.freeze();
+        first = joined.into();
     }
     (first, after)
 }
