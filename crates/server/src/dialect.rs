@@ -82,6 +82,17 @@ pub(crate) trait Speller: fmt::Debug + Send {
     /// Adds the events that say this; most parts are one, some are several or none. The first of them
     /// will have the number `at`.
     fn spell(&mut self, said: &Said<'_>, at: u64, events: &mut Vec<Event<'static>>);
+
+    /// The data of an upstream's own event, as it is passed on with the number `at`: as it came, unless
+    /// the dialect numbers its events itself. Here the speller learns what was said without it.
+    fn repeat<'a>(&mut self, data: &'a str, _at: u64) -> Cow<'a, str> {
+        Cow::Borrowed(data)
+    }
+
+    /// All that was said in one JSON document, in dialects that have one.
+    fn whole(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What there is to spell.
@@ -90,8 +101,8 @@ pub(crate) enum Said<'a> {
     /// Comes first, once.
     Beginning,
     Part(&'a Part),
-    /// Comes last, once. It may be all that comes: of a run that was passed on word for word, we only
-    /// tell how it broke off.
+    /// Comes last, once. It is all that comes of a run that was passed on word for word; where the
+    /// upstream's own words told the end, there is nothing to add to them.
     End(&'a Ending),
 }
 

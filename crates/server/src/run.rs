@@ -153,6 +153,15 @@ impl Run {
         self.story().count(&self.head, dialect)
     }
 
+    /// All that was said so far in one JSON document, if the dialect has one.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn whole(&self, dialect: &'static dyn Dialect) -> Result<Option<String>, Outgrown> {
+        self.story().whole(&self.head, dialect)
+    }
+
     /// Whether a cursor of this dialect is of this run, and no other.
     pub(crate) fn gave_out(&self, dialect: &'static dyn Dialect, epoch: wellspring::Epoch) -> bool {
         self.story().epoch(dialect) == Some(epoch)

@@ -13,7 +13,7 @@ pub(super) struct Spelling {
     speller: Box<dyn Speller>,
     log: Log,
     /// Whether the upstream speaks this dialect, too: then its own words are passed on, and ours are
-    /// only needed for how it ended.
+    /// only needed for the end, where it does not tell that itself.
     verbatim: bool,
 }
 
@@ -53,8 +53,7 @@ impl Spelling {
 
     /// Spells one thing, unless the upstream's own words say it.
     pub(super) fn say(&mut self, said: &Said<'_>) -> Result<(), AppendError> {
-        if self.verbatim && !matches!(said, Said::End(ending) if !matches!(ending, Ending::Done(_)))
-        {
+        if self.verbatim && !matches!(said, Said::End(_)) {
             return Ok(());
         }
         let mut events = Vec::new();
@@ -66,12 +65,13 @@ impl Spelling {
     }
 
     /// Passes on an event of an upstream that speaks this dialect.
-    pub(super) fn repeat(&self, event_type: &str, data: &str) -> Result<(), AppendError> {
+    pub(super) fn repeat(&mut self, event_type: &str, data: &str) -> Result<(), AppendError> {
+        let data = self.speller.repeat(data, self.log.tail().next);
         // One `data:` line an event. In JSON a line break can only stand where a space can.
         let data = if data.contains('\n') {
             data.replace('\n', " ").into()
         } else {
-            std::borrow::Cow::Borrowed(data)
+            data
         };
         let mut event = Event::new(data);
         if event_type != "message"
@@ -80,6 +80,11 @@ impl Spelling {
             event = event.with_type(event_type);
         }
         self.log.append(&event).map(|_| ())
+    }
+
+    /// All that was said in one document, if the dialect has one.
+    pub(super) fn whole(&self) -> Option<String> {
+        self.speller.whole()
     }
 
     /// Nothing more will be said. However it ended, that was told: readers need not come back.

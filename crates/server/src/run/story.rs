@@ -118,7 +118,7 @@ impl Story {
         self.touched = Instant::now();
         let verbatim = self
             .spellings
-            .iter()
+            .iter_mut()
             .find(|spelling| spelling.is_verbatim());
         verbatim.map_or(Ok(()), |spelling| spelling.repeat(event_type, data))
     }
@@ -165,6 +165,15 @@ impl Story {
     ) -> Result<u64, Outgrown> {
         let index = self.spelled(head, dialect)?;
         Ok(self.spellings[index].log().tail().next)
+    }
+
+    pub(super) fn whole(
+        &mut self,
+        head: &Head,
+        dialect: &'static dyn Dialect,
+    ) -> Result<Option<String>, Outgrown> {
+        let index = self.spelled(head, dialect)?;
+        Ok(self.spellings[index].whole())
     }
 
     /// The life of the log in one dialect, if it is spelled.

@@ -20,7 +20,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Digest(u64, u64);
 
-/// Whoever sends the same `Authorization`.
+/// Whoever sends the same `Authorization`, or the same `x-api-key` without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Owner(Digest);
 
@@ -62,10 +62,13 @@ impl Digest {
 }
 
 impl Owner {
-    /// Who sends this request; nobody in particular without `Authorization`.
+    /// Who sends this request; nobody in particular without a key.
     pub(crate) fn of(request: &Parts) -> Option<Self> {
-        let authorization = request.headers.get(AUTHORIZATION)?;
-        Some(Self(Digest::of(authorization.as_bytes())))
+        let headers = &request.headers;
+        let key = headers
+            .get(AUTHORIZATION)
+            .or_else(|| headers.get("x-api-key"))?;
+        Some(Self(Digest::of(key.as_bytes())))
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) enum Heard {
     More,
     /// This event was the terminator.
     End(Summary),
+    /// So was this, and it told of a failure: clients of the upstream's dialect get it as it is.
+    Failed(String),
 }
 
 /// Why an upstream's event ends the run.
@@ -64,7 +66,7 @@ pub(crate) enum Heard {
 pub(crate) enum Misheard {
     #[error("the upstream sent what is not JSON of its API: {0}")]
     Json(#[from] serde_json::Error),
-    /// Its own error, in its own words.
+    /// Its own error, in its own words, which clients get in ours.
     #[error("{0}")]
     Told(String),
 }

@@ -11,7 +11,7 @@ use wellspring::event::Decoder;
 
 use super::{Reply, Upstream, UpstreamError, Whole};
 use crate::dialect::{Heard, Interpreter, Language};
-use crate::run::{Ending, Part, Producer, Stopped, Summary};
+use crate::run::{Ending, Part, Producer, Stopped};
 
 /// The longest event.
 const EVENT: usize = 1024 * 1024;
@@ -56,7 +56,7 @@ pub(crate) async fn relay(
     };
     let _ = verdict.send(Ok(()));
     match follow(response, language, &producer, called).await {
-        Ok(Ok(summary)) => producer.finish(&Ending::Done(summary)),
+        Ok(Ok(ending)) => producer.finish(&ending),
         Ok(Err(error)) => producer.finish(&Ending::failed(error.to_string())),
         Err(Stopped) => {}
     }
@@ -67,7 +67,7 @@ async fn follow(
     language: &Language,
     producer: &Producer,
     called: impl Fn(&str),
-) -> Result<Result<Summary, UpstreamError>, Stopped> {
+) -> Result<Result<Ending, UpstreamError>, Stopped> {
     let mut body = response.into_body();
     let mut telling = Telling {
         producer,
@@ -89,7 +89,7 @@ async fn follow(
         };
         match telling.tell(&data) {
             Ok(None) => {}
-            Ok(Some(summary)) => return Ok(Ok(summary)),
+            Ok(Some(ending)) => return Ok(Ok(ending)),
             Err(error) => return Ok(Err(error)),
         }
     }
@@ -105,22 +105,25 @@ struct Telling<'a, F> {
 
 impl<F: Fn(&str)> Telling<'_, F> {
     /// Tells what these bytes say, and how the answer ended if they end it.
-    fn tell(&mut self, mut data: &[u8]) -> Result<Option<Summary>, UpstreamError> {
+    fn tell(&mut self, mut data: &[u8]) -> Result<Option<Ending>, UpstreamError> {
         while let Some(message) = self.decoder.decode(&mut data)? {
             let heard =
                 self.interpreter
                     .read(message.event_type(), message.data(), &mut self.parts)?;
-            self.producer.repeat(message.event_type(), message.data());
-            for part in self.parts.drain(..) {
-                self.producer.say(part);
-            }
+            // Before it is passed on: who reads it may ask by it at once.
             if let Some(name) = self.interpreter.name()
                 && let Some(called) = self.called.take()
             {
                 called(name);
             }
-            if let Heard::End(summary) = heard {
-                return Ok(Some(summary));
+            self.producer.repeat(message.event_type(), message.data());
+            for part in self.parts.drain(..) {
+                self.producer.say(part);
+            }
+            match heard {
+                Heard::More => {}
+                Heard::End(summary) => return Ok(Some(Ending::Done(summary))),
+                Heard::Failed(message) => return Ok(Some(Ending::failed(message))),
             }
         }
         Ok(None)

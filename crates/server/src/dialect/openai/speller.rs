@@ -1,5 +1,6 @@
 //! A run, spelled as chunks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ pub(super) struct Chunks {
     model: String,
     created: u64,
     include_usage: bool,
+    /// Whether an upstream has said `[DONE]` itself.
+    over: bool,
 }
 
 impl Chunks {
@@ -23,6 +26,7 @@ impl Chunks {
             model: head.model.clone(),
             created: head.created,
             include_usage: head.include_usage,
+            over: false,
         }
     }
 
@@ -71,6 +75,7 @@ impl Speller for Chunks {
                 events.push(self.delta(&json!({ "tool_calls": [piece] }), None));
             }
             Said::Part(Part::Progress(_) | Part::Usage(_)) => {}
+            Said::End(_) if self.over => {}
             Said::End(Ending::Done(summary)) => {
                 let reason = summary.finish_reason.as_deref().unwrap_or("stop");
                 events.push(self.delta(&json!({}), Some(reason)));
@@ -91,6 +96,11 @@ impl Speller for Chunks {
             }
         }
     }
+
+    fn repeat<'a>(&mut self, data: &'a str, _: u64) -> Cow<'a, str> {
+        self.over |= data == "[DONE]";
+        Cow::Borrowed(data)
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +115,7 @@ mod tests {
             model: "m".to_owned(),
             created: 1,
             include_usage: true,
+            over: false,
         };
         chunks.spell(said, 0, &mut events);
         events.iter().map(|event| event.data().to_owned()).collect()
