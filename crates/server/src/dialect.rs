@@ -6,10 +6,13 @@
 //! comment, and golden files beside its tests show it.
 
 mod ai_sdk;
+mod anthropic;
 #[cfg(test)]
 mod golden;
 mod native;
 mod openai;
+mod responses;
+mod usage;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -30,7 +33,13 @@ use crate::run::{Ending, From, Part};
 pub(crate) use crate::upstream::language::{Heard, Interpreter, KeyHeader, Language, Misheard};
 
 /// Every dialect that is spoken.
-pub(crate) const DIALECTS: &[&dyn Dialect] = &[NATIVE, &openai::OpenAi, &ai_sdk::AiSdk];
+pub(crate) const DIALECTS: &[&dyn Dialect] = &[
+    NATIVE,
+    &openai::OpenAi,
+    &anthropic::Anthropic,
+    &responses::Responses,
+    &ai_sdk::AiSdk,
+];
 
 /// Our own.
 pub(crate) const NATIVE: &dyn Dialect = &native::Native;
@@ -85,7 +94,7 @@ pub(crate) trait Speller: fmt::Debug + Send {
 
     /// The data of an upstream's own event, as it is passed on with the number `at`: as it came, unless
     /// the dialect numbers its events itself. Here the speller learns what was said without it.
-    fn repeat<'a>(&mut self, data: &'a str, _at: u64) -> Cow<'a, str> {
+    fn repeat<'a>(&mut self, _event_type: &str, data: &'a str, _at: u64) -> Cow<'a, str> {
         Cow::Borrowed(data)
     }
 

@@ -139,7 +139,22 @@ impl Upstream {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Reply, UpstreamError> {
-        let request = Request::post(self.config.url.join(language.path))
+        self.post(language.path, language, headers, body).await
+    }
+
+    /// The same, with a path of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask).
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        language: &Language,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Reply, UpstreamError> {
+        let request = Request::post(self.config.url.join(path))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream, application/json")
             .body(full(body))

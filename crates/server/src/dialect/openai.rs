@@ -26,7 +26,7 @@ use super::{Dialect, Door, Head, Language, Speller};
 use crate::answer::{self, Answer};
 use crate::upstream::language::KeyHeader;
 use interpreter::Chunks;
-pub(crate) use request::ChatRequest;
+pub(crate) use request::{ChatRequest, Message, prompt};
 
 #[derive(Debug)]
 pub(crate) struct OpenAi;

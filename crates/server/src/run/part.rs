@@ -52,9 +52,9 @@ pub(crate) enum Ending {
 /// What there is to say of an answer that is whole.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Summary {
-    /// `stop`, `length` and so on, as the model says it.
+    /// `stop`, `length` and so on, in the words of chat completions where they have one for it.
     pub(crate) finish_reason: Option<String>,
-    /// Token counts, as the model gives them.
+    /// Token counts, in the words of chat completions.
     pub(crate) usage: Option<Value>,
     /// Whatever else the producer says: a job's `exit_code`.
     pub(crate) more: Map<String, Value>,
@@ -116,6 +116,15 @@ impl Part {
             Self::Tool(call) => call.arguments.len(),
             Self::Progress(_) | Self::Usage(_) => 0,
         }
+    }
+}
+
+impl ToolCall {
+    /// Whether this is more of the call that began with this index and id. Some upstreams repeat the id
+    /// in each piece, and some give one index to all calls.
+    pub(crate) fn continues(&self, index: u32, id: &str) -> bool {
+        let same = |own: &str| own.is_empty() || own == id;
+        self.index == index && self.id.as_deref().is_none_or(same)
     }
 }
 

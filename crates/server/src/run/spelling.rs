@@ -66,7 +66,7 @@ impl Spelling {
 
     /// Passes on an event of an upstream that speaks this dialect.
     pub(super) fn repeat(&mut self, event_type: &str, data: &str) -> Result<(), AppendError> {
-        let data = self.speller.repeat(data, self.log.tail().next);
+        let data = self.speller.repeat(event_type, data, self.log.tail().next);
         // One `data:` line an event. In JSON a line break can only stand where a space can.
         let data = if data.contains('\n') {
             data.replace('\n', " ").into()

@@ -58,20 +58,34 @@ impl ChatRequest {
 
     /// What the demo is asked.
     pub(crate) fn prompt(&self) -> demo::Prompt {
-        let last = self.messages.iter().rev().find(|last| last.role == "user");
-        demo::Prompt {
-            text: last.map(Message::text).unwrap_or_default(),
-            words: self
-                .messages
-                .iter()
-                .map(|message| message.text().split_whitespace().count())
-                .sum(),
-            most: self.max_completion_tokens.or(self.max_tokens),
-        }
+        prompt(
+            &self.messages,
+            self.max_completion_tokens.or(self.max_tokens),
+        )
+    }
+}
+
+/// What the demo is asked by these messages, for an answer of at most so many tokens.
+pub(crate) fn prompt(messages: &[Message], most: Option<u32>) -> demo::Prompt {
+    let last = messages.iter().rev().find(|last| last.role == "user");
+    demo::Prompt {
+        text: last.map(Message::text).unwrap_or_default(),
+        words: messages
+            .iter()
+            .map(|message| message.text().split_whitespace().count())
+            .sum(),
+        most,
     }
 }
 
 impl Message {
+    pub(crate) fn of_user(text: &str) -> Self {
+        Self {
+            role: "user".to_owned(),
+            content: Value::from(text),
+        }
+    }
+
     /// A message's text: a string, or the text parts of a list.
     fn text(&self) -> String {
         match &self.content {

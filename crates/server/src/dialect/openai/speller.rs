@@ -97,7 +97,7 @@ impl Speller for Chunks {
         }
     }
 
-    fn repeat<'a>(&mut self, data: &'a str, _: u64) -> Cow<'a, str> {
+    fn repeat<'a>(&mut self, _: &str, data: &'a str, _: u64) -> Cow<'a, str> {
         self.over |= data == "[DONE]";
         Cow::Borrowed(data)
     }
