@@ -9,6 +9,8 @@ mod ai_sdk;
 mod anthropic;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod heard;
 mod native;
 mod openai;
 mod responses;

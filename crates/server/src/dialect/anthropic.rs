@@ -90,3 +90,19 @@ impl Dialect for Anthropic {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{golden, heard};
+
+    #[test]
+    fn stories_are_told_as_the_golden_files_have_them() {
+        golden::assert_told(&Anthropic, &golden::head());
+    }
+
+    #[test]
+    fn upstreams_are_understood_as_the_golden_files_have_it() {
+        heard::assert_heard(&LANGUAGE);
+    }
+}

@@ -104,3 +104,19 @@ impl Dialect for Responses {
         OpenAi.refuse(status, message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{golden, heard};
+
+    #[test]
+    fn stories_are_told_as_the_golden_files_have_them() {
+        golden::assert_told(&Responses, &golden::head());
+    }
+
+    #[test]
+    fn upstreams_are_understood_as_the_golden_files_have_it() {
+        heard::assert_heard(&LANGUAGE);
+    }
+}
