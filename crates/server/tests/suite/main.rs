@@ -13,6 +13,8 @@
 //! | `runs` | the life of a run: begun, read from anywhere, ended, listed, forgotten | |
 //! | `push` | apps that feed a run: numbers, epochs, connections that break | |
 //! | `relay` | the answers of an upstream, and its failures | |
+//! | `messages` | the same in Anthropic's dialect, and the demo in it |
+//! | `responses` | the same in the dialect of OpenAI's responses: found again, resumed, cancelled |
 //! | `ai_sdk` | the AI SDK's chats: in a second tab, by number, stopped | |
 //! | `memory` | 10,000 runs open at once, and their readers | |
 //! | `commands` | `wellspring publish` and `wellspring tail` | |
@@ -32,11 +34,13 @@ mod ingest;
 mod lab;
 mod lifecycle;
 mod memory;
+mod messages;
 mod process;
 mod program;
 mod push;
 mod refusals;
 mod relay;
+mod responses;
 mod runs;
 mod stream;
 mod tls;

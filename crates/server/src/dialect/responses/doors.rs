@@ -53,7 +53,7 @@ pub(super) fn retrieve(call: Call<'_>) -> Opening<'_> {
         match find(&call, id) {
             Some(run) if streams => {
                 let from = Responses.from(call.request);
-                call.join(run, &Responses, from)
+                call.join(&run, &Responses, from)
             }
             Some(run) => state(&run),
             None => match upstream_with(&call, id).filter(|_| !streams) {
