@@ -71,7 +71,16 @@ static PAGES: &[(&str, Page)] = &[
         page!("assets/playground.js", JAVASCRIPT),
     ),
     ("/assets/chat.js", page!("assets/chat.js", JAVASCRIPT)),
+    (
+        "/assets/conversation.js",
+        page!("assets/conversation.js", JAVASCRIPT),
+    ),
+    ("/assets/runs.js", page!("assets/runs.js", JAVASCRIPT)),
     ("/assets/turn.js", page!("assets/turn.js", JAVASCRIPT)),
+    (
+        "/assets/turn-view.js",
+        page!("assets/turn-view.js", JAVASCRIPT),
+    ),
     (
         "/assets/typewriter.js",
         page!("assets/typewriter.js", JAVASCRIPT),

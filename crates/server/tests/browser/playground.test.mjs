@@ -3,11 +3,10 @@
 //   WELLSPRING_HTTP   base URL of the plain port, which browsers speak HTTP/1.1 to
 //   WELLSPRING_HTTPS  base URL of the TLS port, HTTP/2; its certificate may be of a local CA
 //   CHROMIUM          the browser, /usr/bin/chromium by default
+//   SCREENSHOTS       a folder for pictures, if somebody wants to look
 //
 // Nothing here waits for a time: each step waits for a state that the page shows, with a deadline.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
@@ -34,41 +33,46 @@ const PORTS = [
 for (const { variable, protocol } of PORTS) {
   describe(`the playground over ${protocol}`, () => {
     const base = process.env[variable]?.replace(/\/$/, '');
-    let profile;
+    let browser;
     let context;
     let page;
     let complaints;
 
     before(async () => {
       assert.ok(base, `${variable} names the program's address`);
-      profile = await mkdtemp(join(tmpdir(), 'wellspring-browser-'));
-      context = await chromium.launchPersistentContext(profile, {
+      browser = await chromium.launch({
         executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
         headless: true,
-        ignoreHTTPSErrors: true,
         args: ARGUMENTS,
       });
     });
 
-    after(async () => {
-      await context?.close();
-      if (profile) await rm(profile, { recursive: true, force: true });
-    });
+    after(() => browser?.close());
 
     beforeEach(async () => {
-      page = await context.newPage();
-      page.setDefaultTimeout(DEADLINE);
       complaints = [];
-      page.on('pageerror', (error) => complaints.push(error.message));
-      page.on('console', (message) => {
-        if (message.text().includes('Content Security Policy')) complaints.push(message.text());
-      });
+      // What a browser remembers, it remembers within one test.
+      context = await visit();
+      page = await context.newPage();
     });
 
     afterEach(async () => {
-      await page.close();
+      for (const context of browser.contexts()) await context.close();
       assert.deepEqual(complaints, [], 'scripts throw nothing and the policy refuses nothing');
     });
+
+    /** Somebody with a browser of their own. */
+    async function visit(options) {
+      const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+      context.setDefaultTimeout(DEADLINE);
+      context.on('page', (page) => {
+        page.on('pageerror', (error) => complaints.push(error.message));
+        page.on('console', (message) => {
+          if (message.text().includes('Content Security Policy')) complaints.push(message.text());
+        });
+      });
+      return context;
+    }
 
     test('the page says over which protocol it came', async () => {
       await page.goto(`${base}/`);
@@ -126,7 +130,7 @@ for (const { variable, protocol } of PORTS) {
     test('a reload in the middle of an answer goes on with it', async () => {
       let questions = 0;
       page.on('request', (request) => {
-        if (request.method() === 'POST' && request.url().endsWith('/v1/chat/completions')) questions += 1;
+        if (request.method() === 'POST' && request.url().endsWith('/v1/runs')) questions += 1;
       });
       await page.goto(`${base}/`);
       await ask(page, 'How does a stream resume?');
@@ -167,10 +171,101 @@ for (const { variable, protocol } of PORTS) {
       await page.click(hook('stop'));
       await page.waitForSelector(`${hook('answer')}[data-state="stopped"]`);
       const text = await shown(page, 'answer');
+      const report = await reported(page);
+      assert.deepEqual([report.state, report.text], ['cancelled', text], 'nobody pays for what nobody reads');
       await page.reload();
       await page.waitForSelector(`${hook('answer')}[data-state="stopped"]`);
       assert.equal(await shown(page, 'answer'), text);
       assert.ok(await page.isVisible(hook('send')), 'the next question can be asked');
+    });
+
+    test('what is thought is shown apart, and folded up when the answer begins', async () => {
+      await page.goto(`${base}/`);
+      await ask(page, 'What is a spring?');
+      await page.waitForFunction((selector) => document.querySelector(selector)?.textContent.length > 10, hook('thought'));
+      assert.ok(await page.isVisible(hook('thought')));
+      assert.equal(await shown(page, 'answer'), '');
+      await picture(page, 'thinking');
+      await grown(page, 1);
+      assert.ok(!(await page.isVisible(hook('thought'))));
+      assert.match(await shown(page, 'thought-summary'), /^Thought for \d+\.\d s$/);
+      await page.click(hook('thought-summary'));
+      assert.ok(await page.isVisible(hook('thought')));
+      const { text } = await finished(page);
+      const thought = await shown(page, 'thought');
+      assert.match(thought, /^"A spring" is how I can begin/);
+      assert.ok(!text.includes(thought));
+      await page.reload();
+      await finished(page);
+      assert.equal(await shown(page, 'thought'), thought);
+    });
+
+    test('a second tab joins in the middle of an answer, and either can stop it for both', async () => {
+      await page.goto(`${base}/`);
+      await ask(page, 'What is a spring?');
+      await grown(page, 60);
+      const second = await context.newPage();
+      await second.goto(`${base}/`);
+      await grown(second, 60);
+      const run = await shown(page, 'run-id');
+      assert.equal(await shown(second, 'run-id'), run);
+      await reached(second, 'readers', '2');
+      const { text } = await finished(page);
+      assert.equal((await finished(second)).text, text);
+      await assertIsWhole(second, text);
+
+      // What one of two open tabs asks, the other shows; and what the other stops is stopped.
+      await ask(second, 'And a river?');
+      await page.waitForFunction(() => document.querySelectorAll('.answer').length === 2);
+      await grown(page, 20);
+      await page.click(hook('stop'));
+      for (const tab of [page, second]) await tab.waitForSelector(`${hook('answer')}[data-state="stopped"]`);
+      assert.equal(await shown(second, 'answer'), await shown(page, 'answer'));
+
+      await second.click(hook('clear'));
+      await page.waitForFunction(() => document.querySelectorAll('.answer').length === 0);
+    });
+
+    test('a run is watched from elsewhere by its address', async () => {
+      await page.goto(`${base}/`);
+      await ask(page, 'Tell me about patience');
+      await grown(page, 40);
+      const address = await page.getAttribute(hook('run-id'), 'href');
+      const other = await (await visit()).newPage();
+      await other.goto(`${base}/${address}`);
+      await grown(other, 40);
+      assert.ok(!(await other.isVisible(hook('prompt'))), 'it is watched, and not asked');
+      const { text } = await finished(page);
+      assert.equal((await finished(other)).text, text);
+      await other.click(hook('clear'));
+      assert.ok(await other.isVisible(hook('prompt')));
+      assert.equal(await other.locator('.answer').count(), 0);
+    });
+
+    test('a job shows its output and how far it is', async () => {
+      const id = `job-in-a-browser-${protocol.replace(/\W/g, '')}`;
+      const push = async (path, type, data) => {
+        const answer = await context.request.post(`${base}/v1/runs${path}`, { headers: { 'content-type': type }, data });
+        assert.ok(answer.ok(), await answer.text());
+      };
+      const tell = (...records) =>
+        push(`/${id}/events`, 'application/x-ndjson', records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+      await push('', 'application/json', JSON.stringify({ id }));
+      await tell({ type: 'progress', command: 'make', message: 'make is running' }, { type: 'answer', text: 'cc a.c\n' });
+      await page.goto(`${base}/#run=${id}`);
+      await reached(page, 'answer', 'cc a.c\n');
+      assert.match(await page.textContent('.question'), /make$/);
+      await tell(
+        { type: 'progress', message: 'a.c: unused', stream: 'stderr' },
+        { type: 'progress', percent: 25, message: '25% built' },
+      );
+      await reached(page, 'answer', 'cc a.c\na.c: unused\n');
+      await reached(page, 'progress-message', '25% built');
+      assert.equal(await page.locator(hook('progress')).evaluate((bar) => bar.value), 25);
+      await picture(page, 'job');
+      await tell({ type: 'done', finish_reason: 'exit', exit_code: 2 });
+      await reached(page, 'answer-status', 'Ended with exit code 2.');
+      assert.equal(await page.getAttribute(hook('answer'), 'data-state'), 'failed');
     });
 
     test('the events page shows what is published, from here and from elsewhere', async () => {
@@ -301,16 +396,31 @@ async function finished(page, count = 1) {
   return { text: await shown(page, 'answer') };
 }
 
-/** The text on the page is the text of the run, read again from its start; the account is clean. */
+/** The texts on the page are the texts of the run, told by the server and read again from its start. */
 async function assertIsWhole(page, text) {
-  const run = await shown(page, 'run-id');
-  const body = await page.evaluate(async (path) => (await fetch(path)).text(), `/v1/runs/${run}/events`);
+  const report = await reported(page);
+  assert.deepEqual([report.state, report.text, report.thinking], ['done', text, await shown(page, 'thought')]);
+  const body = await page.evaluate(async (path) => (await fetch(path)).text(), `/v1/runs/${report.id}/events`);
   const events = parse(body);
   assert.equal(text, events.filter(({ type }) => type === 'answer').map(({ data }) => JSON.parse(data).text).join(''));
   assert.equal(events.at(-1).type, 'done');
-  assert.deepEqual(events.map(({ id }) => sequence(id)), events.map((_, index) => index));
+  // Who comes late is told many events as one, which has the number of the last.
+  const numbers = events.map(({ id }) => sequence(id));
+  assert.ok(numbers.every((number, index) => index === 0 || number > numbers[index - 1]), `${numbers}`);
+  assert.equal(numbers.at(-1), report.events - 1);
   assert.equal(await shown(page, 'lost'), '0');
   assert.equal(await shown(page, 'doubled'), '0');
+}
+
+/** What the server tells of the run that the page shows. */
+async function reported(page) {
+  const run = await shown(page, 'run-id');
+  return page.evaluate(async (path) => (await fetch(path)).json(), `/v1/runs/${run}`);
+}
+
+async function picture(page, name) {
+  const folder = process.env.SCREENSHOTS;
+  if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
 }
 
 /** The blocks of an event stream with LF line ends, which is all that the program sends. */

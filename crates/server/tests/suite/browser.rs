@@ -16,7 +16,19 @@ fn the_playground_works_in_chromium_on_both_ports() {
         ("WELLSPRING_HTTP", program.http()),
         ("WELLSPRING_HTTPS", program.https()),
     ];
-    pass("playground.test.mjs", &environment, 20);
+    pass("playground.test.mjs", &environment, 28);
+}
+
+#[test]
+fn the_playgrounds_chat_works_in_firefox_on_both_ports() {
+    let program = Program::start(&[]);
+    let firefox = installed("FIREFOX", "firefox-esr");
+    let environment = [
+        ("WELLSPRING_HTTP", program.http()),
+        ("WELLSPRING_HTTPS", program.https()),
+        ("FIREFOX", firefox.as_str()),
+    ];
+    pass("playground-firefox.test.mjs", &environment, 4);
 }
 
 #[test]

@@ -1,48 +1,56 @@
-// The chat: sends a conversation, follows each answer as a run, and shows the runs again after a reload.
+// The chat: sends a conversation, follows each answer as a run, and shows the runs again after a reload, in every tab.
+// Or it watches one run that was begun elsewhere, by its id in the address.
+import * as conversations from './conversation.js';
+import { randomName } from './runs.js';
 import { Turn } from './turn.js';
 
-const STORAGE_KEY = 'wellspring.conversation';
-
-/** Turns that a reload shows again, and that the model is told. */
-const REMEMBERED = 40;
-
 /** What the meter shows before the first question. */
-const NO_TURN = { firstToken: null, rate: null, resumes: 0, lost: 0, doubled: 0, run: null, state: 'none', isOver: true };
+const NO_TURN = {
+  id: null,
+  firstToken: null,
+  rate: null,
+  readers: null,
+  resumes: 0,
+  lost: 0,
+  doubled: 0,
+  state: 'none',
+  isOver: true,
+};
 
 /** The built-in model, which an upstream does not know. */
 const DEMO = 'wellspring-demo';
 
 const byId = (id) => document.getElementById(id);
 
+/** Returns what shows the run of an id, or the conversation for none. */
 export function startChat(announce) {
   const form = byId('composer');
   const prompt = byId('prompt');
   const model = byId('model');
-  const turns = [];
-  let posting = null;
+  let conversation = null;
+  let watched = null;
+  let turns = [];
 
   const save = () => {
-    const runs = turns.filter((turn) => turn.run).map((turn) => turn.toJSON());
-    try {
-      sessionStorage.setItem(STORAGE_KEY, JSON.stringify({ model: model.value, turns: runs.slice(-REMEMBERED) }));
-    } catch {
-      // Full or blocked: a reload then begins anew.
-    }
+    if (watched === null) conversations.save({ id: conversation, model: model.value, turns: turns.map((turn) => turn.toJSON()) });
   };
 
   const show = () => {
     const turn = turns.at(-1) ?? NO_TURN;
     byId('first-token').textContent = turn.firstToken === null ? '–' : `${Math.round(turn.firstToken)} ms`;
     byId('rate').textContent = turn.rate === null ? '–' : turn.rate.toFixed(1);
+    byId('readers').textContent = turn.isOver ? '–' : (turn.readers ?? '–');
     byId('resumes').textContent = turn.resumes;
     byId('lost').textContent = turn.lost;
     byId('doubled').textContent = turn.doubled;
-    byId('run-id').textContent = turn.run?.id ?? '–';
+    byId('run-id').textContent = turn.id ?? '–';
+    byId('run-id').toggleAttribute('href', turn.id !== null);
+    if (turn.id !== null) byId('run-id').href = `#run=${encodeURIComponent(turn.id)}`;
     byId('lost').classList.toggle('bad', turn.lost > 0);
     byId('doubled').classList.toggle('bad', turn.doubled > 0);
     byId('cut-chat').disabled = turn.state !== 'streaming';
     byId('stop').hidden = turn.isOver;
-    byId('send').hidden = !turn.isOver;
+    byId('send').hidden = !turn.isOver || watched !== null;
   };
 
   const add = (record) => {
@@ -55,13 +63,19 @@ export function startChat(announce) {
         announce(turn.state === 'done' ? `Answer: ${turn.text}` : turn.statusText);
       },
       resumed: () => announce('The connection was cut. The answer goes on.'),
-      started: save,
+      saved: save,
     });
     turns.push(turn);
     byId('welcome').hidden = true;
     byId('turns').append(turn.element);
     show();
     return turn;
+  };
+
+  /** Follows what is not over yet. A question that never reached the server is put again: it begins one run only. */
+  const start = (turn) => {
+    const earlier = turns.slice(0, turns.indexOf(turn)).slice(-conversations.REMEMBERED);
+    turn.start(earlier.flatMap((earlier) => earlier.messages));
   };
 
   /** Offers what the server's upstream has, and takes its first model where the built-in one is not there. */
@@ -77,11 +91,55 @@ export function startChat(announce) {
 
   const send = (text) => {
     if (isBusy()) return;
-    const messages = turns.slice(-REMEMBERED).flatMap((turn) => turn.messages);
-    const turn = add({ prompt: text });
+    const turn = add({ id: randomName(), prompt: text, model: model.value.trim() || DEMO });
+    // Before the server knows of it: a reload at any moment finds the question.
+    save();
     turn.element.scrollIntoView({ block: 'start' });
-    posting = new AbortController();
-    turn.ask(model.value.trim() || DEMO, messages, posting.signal);
+    start(turn);
+  };
+
+  const empty = () => {
+    for (const turn of turns) turn.leave();
+    turns = [];
+    byId('turns').replaceChildren();
+    byId('welcome').hidden = false;
+    show();
+  };
+
+  /** Shows a conversation as some tab saved it. */
+  const restore = (stored) => {
+    empty();
+    conversation = stored.id;
+    if (stored.model) model.value = stored.model;
+    for (const record of stored.turns) add(record);
+    // The newest first: HTTP/1.1 opens six streams at a time, and the newest may still be speaking.
+    for (const turn of turns.toReversed()) start(turn);
+    turns.at(-1)?.element.scrollIntoView({ block: 'start' });
+  };
+
+  /** Another tab has saved the conversation: what it added is shown here, too. */
+  const join = (stored) => {
+    if (watched !== null) return;
+    if (stored.id !== conversation) return restore(stored);
+    for (const record of stored.turns) {
+      if (turns.some(({ id }) => id === record.id)) continue;
+      const turn = add(record);
+      start(turn);
+      turn.element.scrollIntoView({ block: 'start' });
+    }
+  };
+
+  const open = (run) => {
+    if (run === watched && conversation !== null) return;
+    watched = run;
+    const isWatching = run !== null;
+    byId('prompt').hidden = isWatching;
+    byId('chat-hint').hidden = isWatching;
+    byId('model-field').hidden = isWatching;
+    byId('clear').textContent = isWatching ? 'To the chat' : 'New conversation';
+    byId('meter-title').textContent = isWatching ? 'This run' : 'This answer';
+    byId('tab-chat').dataset.address = isWatching ? `run=${encodeURIComponent(run)}` : 'chat';
+    restore(isWatching ? { id: '', turns: [{ id: run }] } : (conversations.load() ?? conversations.fresh()));
   };
 
   // One line to begin with, as many as the text needs up to what the style sheet allows.
@@ -106,7 +164,6 @@ export function startChat(announce) {
     form.requestSubmit();
   });
   byId('stop').addEventListener('click', () => {
-    posting?.abort();
     turns.at(-1)?.stop();
     prompt.focus();
   });
@@ -116,31 +173,16 @@ export function startChat(announce) {
   }
   model.addEventListener('change', save);
   byId('clear').addEventListener('click', () => {
-    posting?.abort();
-    for (const turn of turns) turn.stop();
-    turns.length = 0;
-    byId('turns').replaceChildren();
-    byId('welcome').hidden = false;
-    show();
+    if (watched !== null) {
+      location.hash = 'chat';
+      return;
+    }
+    turns.at(-1)?.stop();
+    restore(conversations.fresh());
     save();
     prompt.focus();
   });
-
-  restore();
+  conversations.onSaved(join);
   offerModels();
-
-  function restore() {
-    let stored;
-    try {
-      stored = JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? 'null');
-    } catch {
-      return;
-    }
-    if (!stored?.turns?.length) return;
-    model.value = stored.model;
-    for (const record of stored.turns) add(record);
-    // The newest first: HTTP/1.1 opens six streams at a time, and the newest may still be speaking.
-    for (const turn of turns.toReversed()) turn.follow();
-    turns.at(-1).element.scrollIntoView({ block: 'start' });
-  }
+  return open;
 }

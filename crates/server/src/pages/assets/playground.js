@@ -3,8 +3,8 @@ import { announce, showProtocol } from './bar.js';
 import { startChat } from './chat.js';
 import { startEvents } from './events.js';
 
-/** Tabs as the ARIA authoring practices have them: arrows move, the address remembers. */
-function startTabs() {
+/** Tabs as the ARIA authoring practices have them: arrows move, the address remembers. `#run=ID` is a run in the chat. */
+function startTabs(openChat) {
   const tabs = [...document.querySelectorAll('[role="tab"]')];
 
   const select = (tab) => {
@@ -15,14 +15,15 @@ function startTabs() {
       document.getElementById(other.getAttribute('aria-controls')).hidden = !selected;
     }
   };
-  const fromAddress = () => {
+  const addressed = () => {
     const part = location.hash.slice(1);
-    select(tabs.find((tab) => tab.getAttribute('aria-controls') === part) ?? tabs[0]);
+    const tab = tabs.find((tab) => tab.getAttribute('aria-controls') === part) ?? tabs[0];
+    return { tab, run: new URLSearchParams(part).get('run') };
   };
   const choose = (tab) => {
     select(tab);
     // Not location.hash: that would scroll the part under the bar.
-    history.replaceState(null, '', `#${tab.getAttribute('aria-controls')}`);
+    history.replaceState(null, '', `#${tab.dataset.address ?? tab.getAttribute('aria-controls')}`);
   };
 
   for (const [index, tab] of tabs.entries()) {
@@ -41,11 +42,16 @@ function startTabs() {
       next.focus();
     });
   }
-  addEventListener('hashchange', fromAddress);
-  fromAddress();
+  addEventListener('hashchange', () => {
+    const { tab, run } = addressed();
+    select(tab);
+    if (tab === tabs[0]) openChat(run);
+  });
+  const { tab, run } = addressed();
+  select(tab);
+  openChat(run);
 }
 
-startTabs();
 showProtocol();
-startChat(announce);
+startTabs(startChat(announce));
 startEvents(announce);

@@ -1,4 +1,5 @@
 // An EventSource that keeps an account of what it delivered, and that the server can be asked to cut.
+import { randomName } from './runs.js';
 
 /** After a cut the browser comes back this soon; Chromium's own default is 3 s, Firefox's 5 s. */
 const RETRY_MILLISECONDS = 500;
@@ -15,15 +16,15 @@ export class Account {
   lost = 0;
   doubled = 0;
   #last = null;
-  #contiguous;
+  #contiguous = false;
 
   /**
-   * `contiguous`: the log is a run, whose numbers start at 0 and have no holes. A topic's numbers only grow, since one
+   * From now on numbers have no holes: the log is a run, and the stream goes on after an id. Before that a late joiner
+   * may be told many events as one, which has the number of the last. A topic's numbers always only grow, since one
    * sequence numbers the events of all topics: there a loss is what the server announces.
    */
-  constructor({ contiguous }) {
-    this.#contiguous = contiguous;
-    if (contiguous) this.#last = { epoch: null, seq: -1 };
+  expectNoHoles() {
+    this.#contiguous = true;
   }
 
   /** Enters one event; false if it had been delivered before. */
@@ -37,7 +38,7 @@ export class Account {
     this.received += 1;
     const last = this.#last;
     if (!position) return true;
-    const sameLife = last !== null && (last.epoch === null || last.epoch === position.epoch);
+    const sameLife = last?.epoch === position.epoch;
     if (sameLife && position.seq <= last.seq) {
       this.doubled += 1;
       return false;
@@ -63,17 +64,19 @@ export class Account {
  * back by itself, `closed()` when it will not.
  */
 export class Stream {
-  account;
+  account = new Account();
   resumes = 0;
   lastId = '';
   #source;
-  #token = randomToken();
+  #token = randomName();
+  #contiguous;
   #opened = false;
   #heard = new Set();
   #on;
 
+  /** `contiguous`: `path` is of a run, whose numbers have no holes. */
   constructor(path, { types, contiguous, on }) {
-    this.account = new Account({ contiguous });
+    this.#contiguous = contiguous;
     this.#on = on;
     const url = new URL(path, location.href);
     url.searchParams.set('cut', this.#token);
@@ -111,6 +114,7 @@ export class Stream {
     const resumed = this.#opened;
     this.#opened = true;
     if (resumed) this.resumes += 1;
+    if (this.#contiguous && this.lastId) this.account.expectNoHoles();
     this.#on.open?.(resumed);
   }
 
@@ -126,10 +130,4 @@ export class Stream {
     if (event.lastEventId) this.lastId = event.lastEventId;
     this.#on.event(event, isNew);
   }
-}
-
-// Not crypto.randomUUID: it is missing on plain HTTP outside of localhost.
-function randomToken() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

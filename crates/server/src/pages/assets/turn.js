@@ -1,54 +1,60 @@
-// One question and its answer: a run that is followed by number, and what it measured.
+// One question and its answer, or a job that was begun elsewhere: a run that is followed by number.
+import { begin, cancel, eventsOf, reportOf } from './runs.js';
 import { Stream } from './stream.js';
-import { Typewriter } from './typewriter.js';
+import { TurnView } from './turn-view.js';
 
-/** How often the rate is shown anew: a figure that changes with each token cannot be read. */
-const RATE_MILLISECONDS = 250;
-
-/** A restored run that ends this soon had ended before: its tokens were replayed, and their rate says nothing. */
-const REPLAY_MILLISECONDS = 1000;
+/** How often the server is asked how the run does: a figure that changes with each token cannot be read. */
+const REPORT_MILLISECONDS = 1000;
 
 const OVER = new Set(['done', 'stopped', 'failed']);
 
 export class Turn {
-  element = document.createElement('li');
+  /** The run's id, chosen here, so that another tab finds the run and a repeated question begins no second one. */
+  id;
+  /** null for a run that was begun elsewhere. */
   prompt;
-  /** `{ id, path }` once the server has begun the run. */
-  run;
+  model;
+  askedAt;
+  thinking = '';
   text = '';
   statusText = '';
   /** none, asking, streaming, reconnecting, done, stopped, failed. */
   state = 'none';
   /** Milliseconds from the question to the first token, and tokens a second since then; null while unknown. */
   firstToken;
-  rate;
-  #askedAt;
-  #firstAt;
-  #openedAt = null;
-  #restored;
-  #tokens = 0;
-  #shownAt = 0;
+  rate = null;
+  /** How many read this run now, this page among them; null while unknown. */
+  readers = null;
+  #begun;
+  /** Whether this page put the question, and so knows how long the first token took. */
+  #asked = false;
+  #thinkingSince = null;
+  #missing = 0;
   #stream = null;
-  #typewriter;
-  #answer;
-  #status;
+  #stopping = false;
+  #reports = 0;
+  #asking = new AbortController();
+  #view;
   #on;
 
   /**
-   * `record` is what `toJSON` gave before a reload, or `{ prompt }`. `on` hears `changed()`, `started()` when there is
-   * something new to remember, `resumed()` and `over()`.
+   * `record` is what `toJSON` gave, `{ id, prompt, model }` for a new question, or `{ id }` for somebody else's run.
+   * `on` hears `changed()`, `saved()` when there is something new to remember, `resumed()` and `over()`.
    */
   constructor(record, on) {
-    this.prompt = record.prompt;
-    this.run = record.run ?? null;
+    this.id = record.id;
+    this.prompt = record.prompt ?? null;
+    this.model = record.model ?? null;
+    this.askedAt = record.askedAt ?? Date.now();
     this.firstToken = record.firstToken ?? null;
-    this.rate = record.rate ?? null;
-    this.#askedAt = record.askedAt ?? Date.now();
-    this.#firstAt = record.firstAt ?? null;
-    this.#restored = this.run !== null;
+    this.#begun = record.begun ?? this.prompt === null;
     this.#on = on;
-    this.#build();
-    if (record.stoppedWith !== undefined) this.#restoreStopped(record.stoppedWith);
+    this.#view = new TurnView(this.prompt);
+    if (record.end) this.#restore(record.end);
+  }
+
+  get element() {
+    return this.#view.element;
   }
 
   get isOver() {
@@ -60,7 +66,7 @@ export class Turn {
   }
 
   get lost() {
-    return this.#stream?.account.lost ?? 0;
+    return (this.#stream?.account.lost ?? 0) + this.#missing;
   }
 
   get doubled() {
@@ -77,60 +83,39 @@ export class Turn {
   }
 
   toJSON() {
-    return {
-      prompt: this.prompt,
-      run: this.run,
-      askedAt: this.#askedAt,
-      firstAt: this.#firstAt,
-      firstToken: this.firstToken,
-      rate: this.isOver ? this.rate : null,
-      stoppedWith: this.state === 'stopped' ? this.text : undefined,
-    };
+    const { id, prompt, model, askedAt, firstToken, state, statusText, thinking, text, rate } = this;
+    const end = this.isOver ? { state, statusText, thinking, text, rate } : null;
+    return { id, prompt, model, askedAt, begun: this.#begun, firstToken, end };
   }
 
-  /** Puts the question, then leaves the answer to the question alone and follows its run. */
-  async ask(model, earlier, signal) {
-    this.#enter('asking', 'Thinking…');
+  /** Puts the question, unless it was put before, and follows its run. */
+  async start(earlier) {
+    if (this.isOver) return;
+    if (this.#begun) return this.#follow();
+    this.#asked = true;
+    this.#enter('asking', 'Asking…');
     try {
-      const response = await fetch('/v1/chat/completions', {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ model, stream: true, messages: [...earlier, { role: 'user', content: this.prompt }] }),
-        signal,
-      });
-      if (!response.ok) throw new Error(await describe(response));
-      const id = response.headers.get('x-run-id');
-      const path = id && `/v1/runs/${id}/events`;
-      // To hang up is not to cancel: the run goes on, and can be read from its start as often as one likes.
-      response.body?.cancel().catch(() => {});
-      if (!id || !path) throw new Error('The server did not say where its answer can be followed.');
-      this.run = { id, path };
-      this.#on.started();
-      if (this.state === 'asking') this.follow();
+      const messages = [...earlier, { role: 'user', content: this.prompt }];
+      await begin(this.id, { model: this.model, stream: true, messages }, this.#asking.signal);
+      this.#begun = true;
+      this.#on.saved();
+      if (!this.isOver) this.#follow();
     } catch (error) {
-      if (!this.isOver) this.#end('failed', error.message);
+      if (this.isOver) return;
+      if (this.#stopping) this.#end('stopped', 'Stopped.');
+      else this.#end('failed', error.message);
     }
   }
 
-  /** Reads the run from its start; what the reader had seen before a reload comes again, at once. */
-  follow() {
-    if (this.isOver) return;
-    this.#stream = new Stream(this.run.path, {
-      types: ['answer', 'done', 'gap'],
-      contiguous: true,
-      on: {
-        open: (resumed) => this.#open(resumed),
-        event: (event, isNew) => this.#take(event, isNew),
-        broken: () => this.#enter('reconnecting', 'The connection broke. The browser is coming back…'),
-        closed: () => this.#end('failed', 'The server closed this stream for good; it may no longer have this run.'),
-      },
-    });
-    if (this.state === 'none') this.#enter('asking', 'Reading the run again…');
-  }
-
-  /** Stops following. The run itself goes on: to disconnect is not to cancel. */
-  stop() {
-    if (!this.isOver) this.#end('stopped', 'Stopped.');
+  /** Ends the run itself, for all of its readers: to disconnect would not be to cancel. */
+  async stop() {
+    if (this.isOver || this.#stopping) return;
+    this.#stopping = true;
+    this.#enter(this.state, 'Stopping…');
+    const isTold = await cancel(this.id).catch(() => false);
+    this.#asking.abort();
+    // The run's last event says that it is cancelled; where none will come, it ends here alone.
+    if (!isTold && !this.isOver) this.#end('stopped', 'Stopped here. The server was not told: it has no such run.');
   }
 
   async cut() {
@@ -141,20 +126,49 @@ export class Turn {
     }
   }
 
+  /** Leaves the run to others. */
+  leave() {
+    this.#stream?.close();
+    clearInterval(this.#reports);
+    if (!this.isOver) this.state = 'stopped';
+  }
+
   /** A newer turn takes its place as the last. */
   retire() {
-    delete this.#answer.dataset.test;
-    delete this.#status.dataset.test;
+    this.#view.retire();
+  }
+
+  /** Reads the run from its start; what was seen before a reload comes again, at once. */
+  #follow() {
+    this.#stream = new Stream(eventsOf(this.id), {
+      types: ['thinking', 'answer', 'tool', 'progress', 'done', 'gap'],
+      contiguous: true,
+      on: {
+        open: (resumed) => this.#open(resumed),
+        event: (event, isNew) => this.#take(event, isNew),
+        broken: () => this.#enter('reconnecting', 'The connection broke. The browser is coming back…'),
+        closed: () => this.#end('failed', 'The server closed this stream for good; it may no longer have this run.'),
+      },
+    });
+    this.#enter('asking', 'Waiting for the first token…');
   }
 
   #open(resumed) {
-    this.#openedAt ??= Date.now();
     if (resumed) {
-      this.#typewriter.mark('seam', `Cut here; resumed after ${this.#stream.lastId || 'the start'}`);
+      this.#view.mark('seam', `Cut here; resumed after ${this.#stream.lastId || 'the start'}`);
       this.#on.resumed();
     }
-    const from = resumed && this.#stream.lastId ? `Resumed after ${this.#stream.lastId}.` : '';
-    this.#enter('streaming', from || (this.text ? 'Answering…' : 'Thinking…'));
+    const isResumed = resumed && this.#stream.lastId;
+    this.#enter('streaming', isResumed ? `Resumed after ${this.#stream.lastId}.` : this.#activity());
+    if (this.#reports === 0) this.#reports = setInterval(() => document.hidden || this.#measure(), REPORT_MILLISECONDS);
+    this.#measure();
+  }
+
+  #activity() {
+    if (this.#view.isJob) return 'Running…';
+    if (this.text) return 'Answering…';
+    // While it thinks, the summary of its thoughts says so.
+    return this.thinking ? '' : 'Waiting for the first token…';
   }
 
   #take(event, isNew) {
@@ -165,56 +179,90 @@ export class Turn {
     } catch {
       return this.#end('failed', `The server sent an event “${event.type}” that is not JSON.`);
     }
-    if (event.type === 'answer') this.#takeText(data.text ?? '');
-    else if (event.type === 'done') this.#takeEnd(data);
+    if (event.type === 'thinking') this.#think(data.text ?? '');
+    else if (event.type === 'answer') this.#say(data.text ?? '');
+    else if (event.type === 'tool') this.#view.call(data);
+    else if (event.type === 'progress') this.#progress(data);
+    else if (event.type === 'done') this.#finish(data);
     else if (event.type === 'error') this.#end('failed', data.message ?? 'The answer failed.');
-    else if (event.type === 'gap') this.#takeGap(data);
+    else if (event.type === 'gap') this.#gap(data);
   }
 
-  #takeText(text) {
-    const now = Date.now();
-    if (this.#firstAt === null) {
-      this.#firstAt = now;
-      // Replayed by a reload, the first token says nothing of how long it took.
-      if (!this.#restored) this.firstToken = now - this.#askedAt;
-      this.#on.started();
-    }
-    if (this.#tokens === 0) this.#enter('streaming', 'Answering…');
-    this.#tokens += 1;
+  #think(text) {
+    const isFirst = this.thinking === '';
+    this.thinking += text;
+    this.#view.think(text);
+    if (isFirst) this.#thinkingSince = Date.now();
+    this.#begin(isFirst);
+  }
+
+  #say(text) {
+    const isFirst = this.text === '';
     this.text += text;
-    this.#typewriter.type(text);
-    this.#measure(now, this.#tokens);
-    this.#on.changed();
+    if (isFirst && this.thinking) {
+      const since = this.#asked ? this.#thinkingSince : null;
+      this.#view.endThought(since === null ? null : Date.now() - since);
+    }
+    this.#view.say(text);
+    this.#begin(isFirst);
   }
 
-  #takeEnd({ finish_reason: reason, usage }) {
-    const now = Date.now();
-    const tokens = usage?.completion_tokens ?? this.#tokens;
-    if (!this.#restored || now - this.#openedAt > REPLAY_MILLISECONDS) this.#measure(now, tokens, true);
+  /** The first token of a kind has come. */
+  #begin(isFirst) {
+    if (!isFirst) return this.#on.changed();
+    if (this.#asked && this.firstToken === null) {
+      this.firstToken = Date.now() - this.askedAt;
+      this.#on.saved();
+    }
+    this.#enter('streaming', this.#activity());
+  }
+
+  #progress(data) {
+    this.#view.progress(data);
+    // Nobody counts a job's tokens.
+    if (this.#view.isJob) this.firstToken = this.rate = this.readers = null;
+    if (this.state === 'streaming') this.#enter('streaming', this.#activity());
+  }
+
+  #finish({ state, finish_reason: reason, exit_code: code, usage }) {
+    if (state === 'cancelled') return this.#end('stopped', 'Stopped.');
+    if (code !== undefined) {
+      const how = reason === 'signal' ? 'Ended by a signal' : 'Ended';
+      return this.#end(code === 0 ? 'done' : 'failed', `${how} with exit code ${code}.`);
+    }
     const why = reason === 'length' ? 'Ended at its length limit' : 'Finished';
-    this.#end('done', `${why}: ${tokens} tokens.`);
+    const tokens = usage?.completion_tokens;
+    this.#end('done', tokens === undefined ? `${why}.` : `${why}: ${tokens} tokens.`);
   }
 
-  #takeGap({ missed }) {
-    this.#typewriter.mark('seam seam-gap', 'Text is missing here');
-    this.#enter('streaming', `The server no longer has ${missed ?? 'some'} events of this answer.`);
+  #gap({ missed }) {
+    this.#view.mark('seam seam-gap', 'Text is missing here');
+    this.#enter('streaming', `The server no longer has ${missed ?? 'some'} events of this run.`);
   }
 
-  #measure(now, tokens, last = false) {
-    if (this.#restored && now - this.#openedAt < REPLAY_MILLISECONDS) return;
-    if (!last && now - this.#shownAt < RATE_MILLISECONDS) return;
-    const seconds = (now - this.#firstAt) / 1000;
-    if (seconds > 0 && tokens > 1) this.rate = (tokens - 1) / seconds;
-    this.#shownAt = now;
+  /** Takes the server's own figures: it sees single tokens, where a page sees what they were joined to. */
+  async #measure() {
+    // A job may say megabytes, which a report repeats.
+    const report = this.#view.isJob ? null : await reportOf(this.id);
+    if (!report || this.#view.isJob) return null;
+    this.firstToken ??= report.first_token_ms;
+    const seconds = (report.duration_ms - (report.first_token_ms ?? report.duration_ms)) / 1000;
+    if (seconds > 0 && report.tokens > 1) this.rate = (report.tokens - 1) / seconds;
+    this.readers = report.readers;
+    this.#on.changed();
+    return report;
   }
 
-  #end(state, text) {
+  async #end(state, text) {
     this.#stream?.close();
+    clearInterval(this.#reports);
     // Over at once, so that nothing else is heard; said when the last word is typed out.
     this.state = state;
-    this.#typewriter.finish(() => {
+    const report = await this.#measure();
+    // The page's text against the run's own: what no number shows is found here.
+    if (report) this.#missing = missing(this.thinking, report.thinking) + missing(this.text, report.text);
+    this.#view.finish(() => {
       this.#enter(state, text);
-      this.#answer.removeAttribute('aria-busy');
       this.#on.over();
     });
   }
@@ -222,50 +270,18 @@ export class Turn {
   #enter(state, text) {
     this.state = state;
     this.statusText = text;
-    this.#status.textContent = text;
-    this.#answer.dataset.state = state;
-    this.element.dataset.state = state;
+    this.#view.enter(state, text);
     this.#on.changed();
   }
 
-  #restoreStopped(text) {
-    this.text = text;
-    this.#answer.textContent = text;
-    this.#answer.removeAttribute('aria-busy');
-    this.#enter('stopped', 'Stopped.');
-  }
-
-  #build() {
-    const question = block('p', 'question', this.prompt);
-    question.prepend(block('span', 'visually-hidden', 'You: '));
-    this.#answer = block('div', 'answer', '');
-    this.#answer.dataset.test = 'answer';
-    this.#answer.setAttribute('aria-busy', 'true');
-    this.#status = block('p', 'status', '');
-    this.#status.dataset.test = 'answer-status';
-    this.element.className = 'turn';
-    this.element.append(question, block('span', 'visually-hidden', 'Answer: '), this.#answer, this.#status);
-    this.#typewriter = new Typewriter(this.#answer, () => keepUp(this.element));
+  #restore({ state, statusText, thinking, text, rate }) {
+    Object.assign(this, { thinking, text, rate });
+    this.#view.restore(thinking, text);
+    this.#enter(state, statusText);
   }
 }
 
-function block(tag, className, text) {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
-}
-
-/** Scrolls with the text while its end is in sight; a reader who has scrolled away is left alone. */
-function keepUp(element) {
-  const page = document.scrollingElement;
-  const below = page.scrollHeight - innerHeight - page.scrollTop;
-  if (element.nextElementSibling === null && below > 0 && below < 120) page.scrollTop = page.scrollHeight;
-}
-
-/** Why a request was refused: an OpenAI error, a problem of RFC 9457, or the status alone. */
-async function describe(response) {
-  const body = await response.json().catch(() => null);
-  const reason = body?.error?.message ?? body?.detail ?? body?.title;
-  return reason ? `${response.status}: ${reason}` : `The server answered ${response.status}.`;
+/** How many characters of `whole` are not at the end of what was `received`; a long run's `whole` lacks its beginning. */
+function missing(received, whole) {
+  return received.endsWith(whole) ? 0 : Math.max(1, whole.length - received.length);
 }

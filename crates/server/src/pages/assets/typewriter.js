@@ -9,6 +9,7 @@ const calm = matchMedia('(prefers-reduced-motion: reduce)');
 export class Typewriter {
   #element;
   #node = null;
+  #className = '';
   #waiting = [];
   #length = 0;
   #frame = 0;
@@ -23,16 +24,16 @@ export class Typewriter {
     document.addEventListener('visibilitychange', this.#onVisibility);
   }
 
-  type(text) {
-    this.#waiting.push(text);
+  /** Types the text, in a span of that class if it names one. */
+  type(text, className = '') {
+    this.#waiting.push({ text, className });
     this.#length += text.length;
     this.#schedule();
   }
 
   /** A mark between two texts, without text of its own. */
   mark(className, title) {
-    const mark = document.createElement('span');
-    mark.className = className;
+    const mark = span(className, '');
     mark.title = title;
     mark.setAttribute('aria-hidden', 'true');
     this.#waiting.push(mark);
@@ -62,18 +63,18 @@ export class Typewriter {
   #show(budget) {
     while (this.#waiting.length > 0 && budget > 0) {
       const first = this.#waiting[0];
-      if (typeof first !== 'string') {
+      if (first instanceof Element) {
         this.#element.append(first);
         this.#node = null;
         this.#waiting.shift();
         continue;
       }
-      const end = characterBorder(first, budget);
-      this.#append(first.slice(0, end));
+      const end = characterBorder(first.text, budget);
+      this.#append(first.text.slice(0, end), first.className);
       this.#length -= end;
       budget -= end;
-      if (end === first.length) this.#waiting.shift();
-      else this.#waiting[0] = first.slice(end);
+      if (end === first.text.length) this.#waiting.shift();
+      else first.text = first.text.slice(end);
     }
     this.#onFrame();
     if (this.#waiting.length === 0) {
@@ -85,13 +86,21 @@ export class Typewriter {
     }
   }
 
-  #append(text) {
-    if (this.#node === null) {
+  #append(text, className) {
+    if (this.#node === null || className !== this.#className) {
       this.#node = document.createTextNode('');
-      this.#element.append(this.#node);
+      this.#className = className;
+      this.#element.append(className ? span(className, this.#node) : this.#node);
     }
     this.#node.appendData(text);
   }
+}
+
+function span(className, node) {
+  const span = document.createElement('span');
+  span.className = className;
+  span.append(node);
+  return span;
 }
 
 /** The first place at or after `length` that does not part a surrogate pair. */
