@@ -32,6 +32,7 @@ mod stream;
 mod tail;
 mod telemetry;
 mod topics;
+mod uplink;
 mod upstream;
 
 use std::process::ExitCode;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::uplink::lines;
+
 /// Counts lines and tells of them on standard error.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -141,10 +143,4 @@ impl Rate {
             };
         }
     }
-}
-
-/// `1 line`, `2 lines`.
-pub(super) fn lines(count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} line{plural}")
 }

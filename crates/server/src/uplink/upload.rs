@@ -1,10 +1,10 @@
-//! One request that carries events up.
+//! One request that carries lines up.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -23,9 +23,10 @@ pub(super) struct Upload {
 /// What the server has taken of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Receipt {
-    /// Events that are new to the topic.
-    pub published: u64,
-    /// Events whose key the topic knew.
+    /// Lines that are new to the topic, or to the run.
+    #[serde(alias = "published", alias = "accepted")]
+    pub new: u64,
+    /// Lines whose key, or number, was there before.
     #[serde(default)]
     pub repeated: u64,
 }
@@ -35,7 +36,7 @@ pub(super) struct Receipt {
 pub(super) enum UploadError {
     Client(ClientError),
     Refused(Refusal),
-    /// A success that says nothing of events.
+    /// A success that says nothing of lines.
     NoReceipt,
     /// The server does not say a word.
     Silent,
@@ -55,12 +56,18 @@ const LONGEST_RECEIPT: usize = 64 << 10;
 
 impl Upload {
     /// Opens a request, which is due to be ended after `lifetime`.
-    pub(super) fn begin(client: &HttpClient, url: Uri, lifetime: Duration) -> Self {
+    pub(super) fn begin(
+        client: &HttpClient,
+        url: Uri,
+        headers: HeaderMap,
+        lifetime: Duration,
+    ) -> Self {
         // Room for one: what waits here has left the queue, but not the process.
         let (chunks, body) = chunks(1);
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.clone();
+        *request.headers_mut() = headers;
         let headers = request.headers_mut();
         headers.insert(
             CONTENT_TYPE,

@@ -1,13 +1,13 @@
-//! Events that the server may or may not have.
+//! Lines that the server may or may not have.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// Lines that were read and are not acknowledged, in order; the first of them are sent in the current request.
+/// Lines that are not acknowledged, in order; the first of them are sent in the current request.
 #[derive(Debug, Default)]
 pub(super) struct Unacknowledged {
-    events: VecDeque<(u64, Bytes)>,
+    lines: VecDeque<(u64, Bytes)>,
     bytes: usize,
     sent: usize,
 }
@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 8 << 20;
 /// A chunk takes lines up to this size, and at least one.
 const CHUNK: usize = 64 << 10;
 
-/// Events as they are sent together, one a line.
+/// Lines as they are sent together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chunk {
     pub lines: usize,
@@ -30,11 +30,11 @@ pub(super) struct Chunk {
 impl Unacknowledged {
     /// How many lines they are.
     pub(super) fn len(&self) -> usize {
-        self.events.len()
+        self.lines.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.lines.is_empty()
     }
 
     /// Whether no more should be read before some are acknowledged.
@@ -51,15 +51,15 @@ impl Unacknowledged {
         self.sent == self.len()
     }
 
-    /// Adds a line by its number and its event, which ends with LF.
-    pub(super) fn push(&mut self, number: u64, event: Bytes) {
-        self.bytes += event.len();
-        self.events.push_back((number, event));
+    /// Adds a line by its number and its text, which ends with LF.
+    pub(super) fn push(&mut self, number: u64, line: Bytes) {
+        self.bytes += line.len();
+        self.lines.push_back((number, line));
     }
 
     /// What is to be sent next; none when all is.
     pub(super) fn next_chunk(&self) -> Option<Chunk> {
-        let mut unsent = self.events.iter().skip(self.sent).map(|(_, event)| event);
+        let mut unsent = self.lines.iter().skip(self.sent).map(|(_, event)| event);
         let first = unsent.next()?;
         let mut lines = 1;
         let mut size = first.len();
@@ -75,7 +75,7 @@ impl Unacknowledged {
             return Some(Chunk { lines, bytes });
         }
         let mut bytes = Vec::with_capacity(size);
-        for (_, event) in self.events.iter().skip(self.sent).take(lines) {
+        for (_, event) in self.lines.iter().skip(self.sent).take(lines) {
             bytes.extend_from_slice(event);
         }
         Some(Chunk {
@@ -96,7 +96,7 @@ impl Unacknowledged {
 
     /// The server has the first `lines` of them.
     pub(super) fn acknowledge(&mut self, lines: usize) {
-        for (_, event) in self.events.drain(..lines.min(self.events.len())) {
+        for (_, event) in self.lines.drain(..lines.min(self.lines.len())) {
             self.bytes -= event.len();
         }
         self.sent = self.sent.saturating_sub(lines);
@@ -104,7 +104,7 @@ impl Unacknowledged {
 
     /// The number of the line that so many come before.
     pub(super) fn number(&self, before: usize) -> Option<u64> {
-        self.events.get(before).map(|(number, _)| *number)
+        self.lines.get(before).map(|(number, _)| *number)
     }
 }
 
