@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::config::Options;
+use crate::job::JobOptions;
 use crate::publish::PublishOptions;
 use crate::tail::TailOptions;
 
@@ -25,6 +26,7 @@ Examples:
                                                relay chats to a model (key: WELLSPRING_UPSTREAM_KEY)
   tail -f access.log | wellspring publish logs publish each line as an event
   wellspring tail logs                         print a topic, resuming after any break
+  wellspring run --allow-commands -- make      watch a command's output and progress in a browser
   wellspring certs                             where the certificate is, and how to trust it
 
 Every option may also be given as WELLSPRING_OPTION in the environment, or as a key of the TOML
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Publish(#[command(flatten)] PublishOptions),
     /// Print a stream, resuming after any break
     Tail(#[command(flatten)] TailOptions),
+    /// Run a command of this machine, to be watched by whoever knows its run's id
+    Run(#[command(flatten)] JobOptions),
 }
 
 /// Reads the command line; help and bad use end the program with the code given.

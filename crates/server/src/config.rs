@@ -217,6 +217,11 @@ impl Upstreams {
     }
 }
 
+/// Whether this file allows commands to be run (`wellspring run`). Nothing else of it counts there.
+pub(crate) fn allows_commands(file: &Path) -> Result<bool, ConfigError> {
+    Ok(read(file)?.allow_commands)
+}
+
 fn read(path: &Path) -> Result<Options, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
         path: path.to_owned(),

@@ -19,6 +19,7 @@ mod demo;
 mod dialect;
 mod ingest;
 mod interrupt;
+mod job;
 mod ledger;
 mod pages;
 mod playground;
@@ -47,21 +48,25 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Serve(options) => return serve::run(options),
         Command::Certs(options) => return serve::print_certificates(options),
-        Command::Publish(options) => block_on(async { Ok(publish::run(options).await?) }),
-        Command::Tail(options) => block_on(async { Ok(tail::run(options).await?) }),
+        Command::Publish(options) => block_on(async {
+            publish::run(options).await?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Tail(options) => block_on(async {
+            tail::run(options).await?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Run(options) => block_on(async { Ok(job::run(options).await) }),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("wellspring: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("wellspring: {error}");
+        ExitCode::FAILURE
+    })
 }
 
-type CommandError = Box<dyn std::error::Error>;
+type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
 
-fn block_on(command: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
+fn block_on(command: impl Future<Output = CommandResult>) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

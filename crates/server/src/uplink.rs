@@ -219,9 +219,10 @@ impl Uplink {
                 Happening::Due
             }
             Phase::Uploading(upload) => {
-                let chunk = match upload.is_open() {
-                    true => self.unacknowledged.next_chunk(),
-                    false => None,
+                let chunk = if upload.is_open() {
+                    self.unacknowledged.next_chunk()
+                } else {
+                    None
                 };
                 let due = upload.due();
                 tokio::select! {

@@ -212,6 +212,11 @@ pub(crate) struct Options {
     )]
     pub(crate) log_format: Option<LogFormat>,
 
+    /// Whether `wellspring run` may run commands; a flag of its own.
+    #[arg(skip)]
+    #[serde(default)]
+    pub(super) allow_commands: bool,
+
     /// A TOML file with any of these options, without the dashes in front
     #[arg(long, value_name = "FILE", env = "WELLSPRING_CONFIG", hide_env = true)]
     #[serde(skip)]
@@ -248,6 +253,7 @@ impl Options {
             ready_file: self.ready_file.or(other.ready_file),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
+            allow_commands: self.allow_commands || other.allow_commands,
             config: self.config,
         }
     }

@@ -41,10 +41,10 @@ export class Firefox {
     await this.#command('WebDriver:Navigate', { url });
   }
 
-  /** Runs an async function in the page. */
+  /** Runs a function in the page. */
   async evaluate(body, argument) {
     const script = `const [argument, done] = arguments;
-      (${body})(argument).then((value) => done({ value }), (error) => done({ error: String(error) }));`;
+      (async () => (${body})(argument))().then((value) => done({ value }), (error) => done({ error: String(error) }));`;
     const { value } = await this.#command('WebDriver:ExecuteAsyncScript', { script, args: [argument] });
     if (value.error) throw new Error(value.error);
     return value.value;

@@ -1,7 +1,8 @@
-//! `wellspring publish` and `wellspring tail` as people run them.
+//! `wellspring publish`, `wellspring tail` and `wellspring run` as people run them.
 
 mod publish;
 mod refusals;
+mod run;
 mod tail;
 mod wire;
 

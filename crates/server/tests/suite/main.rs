@@ -17,7 +17,7 @@
 //! | `responses` | the same in the dialect of OpenAI's responses: found again, resumed, cancelled |
 //! | `ai_sdk` | the AI SDK's chats: in a second tab, by number, stopped | |
 //! | `memory` | 10,000 runs open at once, and their readers | |
-//! | `commands` | `wellspring publish` and `wellspring tail` | |
+//! | `commands` | `wellspring publish`, `wellspring tail` and `wellspring run` | |
 //! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
 //! | `browser` | the playground in Chromium, on both ports; the lab's model against Chromium, and Firefox where it is | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
 //!
