@@ -40,7 +40,14 @@ struct Entry {
     number: u64,
     owner: Option<Owner>,
     digest: Digest,
-    names: Vec<Name>,
+    names: Vec<Called>,
+}
+
+/// A name of a run, and the run that had it before.
+#[derive(Debug)]
+struct Called {
+    name: Name,
+    before: Option<Arc<str>>,
 }
 
 /// By what a run is found, beside its id.
@@ -279,8 +286,8 @@ impl Table {
 
     fn call(&mut self, id: &Arc<str>, name: Name) {
         if let Some(entry) = self.runs.get_mut(id) {
-            entry.names.push(name.clone());
-            self.names.insert(name, Arc::clone(id));
+            let before = self.names.insert(name.clone(), Arc::clone(id));
+            entry.names.push(Called { name, before });
         }
     }
 
@@ -288,11 +295,16 @@ impl Table {
         let Some(entry) = self.runs.remove(id) else {
             return;
         };
-        for name in entry.names {
+        for Called { name, before } in entry.names {
             // A later run may have the name by now.
-            if self.names.get(&name).is_some_and(|named| **named == *id) {
-                self.names.remove(&name);
+            if self.names.get(&name).is_none_or(|named| **named != *id) {
+                continue;
             }
+            // An upstream that refuses must not take from a conversation what was said in it before.
+            match before.filter(|before| self.runs.contains_key(before)) {
+                Some(before) => self.names.insert(name, before),
+                None => self.names.remove(&name),
+            };
         }
     }
 
