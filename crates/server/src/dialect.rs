@@ -11,6 +11,7 @@ mod anthropic;
 mod golden;
 #[cfg(test)]
 mod heard;
+mod langgraph;
 mod native;
 mod openai;
 mod responses;
@@ -41,6 +42,7 @@ pub(crate) const DIALECTS: &[&dyn Dialect] = &[
     &anthropic::Anthropic,
     &responses::Responses,
     &ai_sdk::AiSdk,
+    &langgraph::LangGraph,
 ];
 
 /// Our own.
