@@ -16,6 +16,7 @@
 //! | `messages` | the same in Anthropic's dialect, and the demo in it |
 //! | `responses` | the same in the dialect of OpenAI's responses: found again, resumed, cancelled |
 //! | `ai_sdk` | the AI SDK's chats: in a second tab, by number, stopped | |
+//! | `langgraph` | LangGraph's threads and runs, resumed where a `Location` says | |
 //! | `memory` | 10,000 runs open at once, and their readers | |
 //! | `commands` | `wellspring publish`, `wellspring tail` and `wellspring run` | |
 //! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
@@ -32,6 +33,7 @@ mod commands;
 mod delivery;
 mod ingest;
 mod lab;
+mod langgraph;
 mod lifecycle;
 mod memory;
 mod messages;
