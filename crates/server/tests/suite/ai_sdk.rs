@@ -51,6 +51,28 @@ async fn a_chat_is_asked_for_as_a_completion_and_told_in_chunks() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_tools_result_is_more_of_the_same_message() {
+    let (mut upstream, program) = start().await;
+    let mut client = Client::connect(&program, Transport::Http2).await;
+    let chat = json!({ "id": "tools", "messages": [
+        { "id": "u1", "role": "user", "parts": [{ "type": "text", "text": "Where?" }] },
+        { "id": "a1", "role": "assistant", "parts": [{
+            "type": "tool-look", "toolCallId": "c1", "state": "output-available",
+            "input": {}, "output": "Rome",
+        }] },
+    ] });
+    let chat = post("/api/chat", "application/json", chat.to_string());
+    let asked = tokio::spawn(async move { Events::of(client.send(chat).await.unwrap()) });
+    let question = upstream.question().await;
+    let body: Value = serde_json::from_slice(&question.body).unwrap();
+    let last = json!({ "role": "tool", "tool_call_id": "c1", "content": "Rome" });
+    assert_eq!(body["messages"][2], last);
+    question.stream().write(END);
+    let start = asked.await.unwrap().next().await.json();
+    assert_eq!(start, json!({ "type": "start", "messageId": "a1" }));
+}
+
+#[tokio::test]
 async fn a_second_tab_gets_all_of_it_in_few_chunks_and_nothing_after_the_end() {
     let (mut upstream, program) = start().await;
     for transport in Transport::ALL {
