@@ -20,6 +20,7 @@ mod record;
 mod remote;
 
 use std::ffi::OsString;
+use std::io::{Write, stderr, stdout};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
@@ -145,7 +146,8 @@ impl Job {
         }
         let interrupts = Interrupts::new().map_err(JobError::Signals)?;
         let remote = Remote::begin(options.server, options.id, &options.trust).await?;
-        println!("{}", remote.page());
+        // A closed output or error is no reason to fail here, as it would be with `println!`.
+        let _ = writeln!(stdout(), "{}", remote.page());
         let job = Self {
             command: options.command,
             uplink: remote.uplink(),
@@ -309,7 +311,7 @@ fn is_local(server: &ServerUrl) -> bool {
 }
 
 fn say(text: &str) {
-    eprintln!("wellspring: {text}");
+    let _ = writeln!(stderr(), "wellspring: {text}");
 }
 
 #[cfg(test)]

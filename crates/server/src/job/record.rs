@@ -207,6 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn a_start_names_the_command_without_its_path_and_silence_has_a_length() {
+        let line = |record: Record| String::from_utf8(record.to_line().to_vec()).unwrap();
+        assert_eq!(
+            line(Record::started(OsStr::new("/usr/bin/make"))),
+            "{\"type\":\"progress\",\"command\":\"make\",\"message\":\"make is running\"}\n"
+        );
+        assert_eq!(
+            line(Record::silence(Duration::from_secs(60))),
+            "{\"type\":\"progress\",\"silent_seconds\":60}\n"
+        );
+    }
+
+    #[test]
     fn what_is_not_utf_8_is_replaced_and_told_once() {
         let recorder = &mut Recorder::default();
         let first = records(recorder, Stream::Out, b"caf\xe9");

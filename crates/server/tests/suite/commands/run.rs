@@ -143,6 +143,16 @@ async fn a_cut_wire_loses_and_doubles_no_line_of_a_command() {
     assert_eq!(job.finish().code, Some(0));
 }
 
+#[test]
+fn a_command_outlives_its_server() {
+    let mut program = Program::start(&[]);
+    let job = Job::start(program.http(), "echo begun; read word; exit 5");
+    program.restart();
+    job.process.errors.wait_for_words("the command goes on", 1);
+    job.process.feed("on\n");
+    assert_eq!(job.finish().code, Some(5));
+}
+
 #[tokio::test]
 async fn who_cancels_the_run_ends_the_command_and_what_it_started() {
     let program = Program::start(&[]);
