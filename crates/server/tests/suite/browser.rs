@@ -10,35 +10,30 @@ use crate::lab::tried;
 use crate::program::Program;
 
 #[test]
-fn the_playground_works_in_chromium_on_both_ports() {
+fn the_chat_works_in_chromium_on_both_ports() {
     let program = Program::start(&[]);
-    let environment = [
-        ("WELLSPRING_HTTP", program.http()),
-        ("WELLSPRING_HTTPS", program.https()),
-    ];
-    pass("playground.test.mjs", &environment, 28);
+    pass("chat.test.mjs", &ports(&program), 24);
 }
 
 #[test]
-fn the_playgrounds_chat_works_in_firefox_on_both_ports() {
+fn the_chat_works_in_firefox_on_both_ports() {
     let program = Program::start(&[]);
     let firefox = installed("FIREFOX", "firefox-esr");
-    let environment = [
-        ("WELLSPRING_HTTP", program.http()),
-        ("WELLSPRING_HTTPS", program.https()),
-        ("FIREFOX", firefox.as_str()),
-    ];
-    pass("playground-firefox.test.mjs", &environment, 4);
+    let [http, https] = ports(&program);
+    let environment = [http, https, ("FIREFOX", firefox.as_str())];
+    pass("chat-firefox.test.mjs", &environment, 4);
+}
+
+#[test]
+fn the_events_work_in_chromium_on_both_ports() {
+    let program = Program::start(&[]);
+    pass("events.test.mjs", &ports(&program), 8);
 }
 
 #[test]
 fn the_lab_shows_in_chromium_what_lives_and_what_waits() {
     let program = Program::start(&[]);
-    let environment = [
-        ("WELLSPRING_HTTP", program.http()),
-        ("WELLSPRING_HTTPS", program.https()),
-    ];
-    pass("lab-page.test.mjs", &environment, 9);
+    pass("lab-page.test.mjs", &ports(&program), 9);
 }
 
 /// The counts of `wellspring-load lab` are those of the browsers that it models.
@@ -101,6 +96,14 @@ async fn expected(
             "fetchedAfterClose": after.map(|after| comes(after.fetch)),
         },
     })
+}
+
+/// How the tests are told where the program is.
+fn ports(program: &Program) -> [(&str, &str); 2] {
+    [
+        ("WELLSPRING_HTTP", program.http()),
+        ("WELLSPRING_HTTPS", program.https()),
+    ]
 }
 
 /// Runs one file of tests, of which so many must pass: `node --test` is content with none at all.

@@ -20,7 +20,7 @@
 //! | `memory` | 10,000 runs open at once, and their readers | |
 //! | `commands` | `wellspring publish`, `wellspring tail` and `wellspring run` | |
 //! | `lab` | the model of a browser that `wellspring-load lab` has: six connections against one | |
-//! | `browser` | the playground in Chromium, on both ports; the lab's model against Chromium, and Firefox where it is | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
+//! | `browser` | the playground in Chromium and Firefox, on both ports; the lab's model against Chromium, and Firefox where it is | `node` 20, `npm`, Chromium (`CHROMIUM` names another than `/usr/bin/chromium`), and npm's registry the first time |
 //!
 //! What is missing fails its test with a line that says what to install. Around the tests: `process` is the binary,
 //! `program` the binary as a server, `transport` and `stream` are its clients, `upstream` is a server behind it; other

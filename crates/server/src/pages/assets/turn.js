@@ -115,7 +115,7 @@ export class Turn {
     const isTold = await cancel(this.id).catch(() => false);
     this.#asking.abort();
     // The run's last event says that it is cancelled; where none will come, it ends here alone.
-    if (!isTold && !this.isOver) this.#end('stopped', 'Stopped here. The server was not told: it has no such run.');
+    if (!isTold && !this.isOver) this.#end('stopped', 'Stopped here; the server could not be told.');
   }
 
   async cut() {
