@@ -51,8 +51,10 @@ async fn a_message_is_relayed_byte_for_byte_with_its_pings() {
         write(&pen, &EVENTS[..1]);
         let mut events = asked.await.unwrap();
         relayed.push(events.next().await);
-        pen.write(": not for clients\n\n");
-        write(&pen, &EVENTS[1..]);
+        pen.write(": not for clients\r\n\r\n");
+        for (name, data) in &EVENTS[1..] {
+            pen.write(format!("event: {name}\r\ndata:{data}\r\n\r\n"));
+        }
         relayed.extend(events.rest().await);
         let relayed: Vec<_> = relayed.iter().map(named).collect();
         assert_eq!(relayed, EVENTS, "{transport:?}");
@@ -116,12 +118,14 @@ async fn the_headers_of_the_api_are_passed_and_our_key_replaces_the_clients() {
 async fn a_message_that_breaks_off_never_looks_whole() {
     let (mut upstream, program) = start(&[]).await;
     let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}"#;
+    let long = format!("event: ping\ndata: {}\n\n", "x".repeat(10 << 20));
     for transport in Transport::ALL {
         for (rest, breaks, told) in [
             ("", true, "upstream"),
             ("", false, "ended before"),
             ("event: content_block_delta\ndata: {\"ty", true, "upstream"),
             ("event: ping\ndata: <html>\n\n", false, "not JSON"),
+            (long.as_str(), false, "cannot be read"),
             // Whose events have no names, says nothing that a client could hear.
             (
                 "data: {\"type\":\"message_stop\"}\n\n",
@@ -186,17 +190,9 @@ async fn the_demo_answers_where_there_is_no_upstream() {
         let reason = delta["delta"]["stop_reason"].as_str().unwrap();
         assert!(["end_turn", "max_tokens"].contains(&reason), "{delta}");
         assert!(delta["usage"]["output_tokens"].as_u64().unwrap() > 20);
-        let texts = seen.iter().filter_map(|event| {
-            let text = event.json()["delta"]["text"].as_str()?.to_owned();
-            Some(text)
-        });
         let path = run_of(&events.headers) + "?as=anthropic";
         let late = Events::open(&program, transport, &path).await.rest().await;
-        let late = late.iter().filter_map(|event| {
-            let text = event.json()["delta"]["text"].as_str()?.to_owned();
-            Some(text)
-        });
-        assert_eq!(late.collect::<String>(), texts.collect::<String>());
+        assert_eq!(text_of(&late), text_of(&seen));
     }
     let mut asked = message();
     asked["stream"] = json!(false);
@@ -209,6 +205,62 @@ async fn the_demo_answers_where_there_is_no_upstream() {
     );
     assert!(whole["content"][0]["text"].as_str().unwrap().len() > 40);
     assert!(whole["usage"]["input_tokens"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn who_was_told_in_fewer_events_goes_on_from_each_of_them() {
+    let program = Program::start(&["--coalesce", "0"]);
+    let mut client = Client::connect(&program, Transport::H2c).await;
+    let mut events = Events::of(client.send(request(&message())).await.unwrap());
+    let all = events.rest().await;
+    let path = run_of(&events.headers) + "?as=anthropic";
+    let open = || Events::open(&program, Transport::H2c, &path);
+    let merged = open().await.rest().await;
+    assert!(
+        merged.len() < all.len() / 4,
+        "{} of {}",
+        merged.len(),
+        all.len()
+    );
+    assert_eq!(merged.last(), all.last());
+    for seen in 1..merged.len() {
+        let (before, id) = (&merged[..seen], &merged[seen - 1].id);
+        let rest = Events::resume(&program, Transport::H2c, &path, id);
+        let rest = rest.await.rest().await;
+        assert_eq!(
+            text_of(before) + &text_of(&rest),
+            text_of(&all),
+            "after {id}"
+        );
+        let stops = |events: &[Seen]| {
+            events
+                .iter()
+                .filter(|it| it.event.ends_with("_stop"))
+                .count()
+        };
+        assert_eq!(stops(before) + stops(&rest), stops(&all), "after {id}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_too_slow_for_a_status_says_it_in_the_stream() {
+    let (mut upstream, program) = start(&[]).await;
+    let (question, asked) = ask(&mut upstream, &program, Transport::Http2).await;
+    let mut events = asked.await.unwrap();
+    let limit = r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#;
+    question.refuse(
+        StatusCode::TOO_MANY_REQUESTS,
+        &[("retry-after", "7")],
+        limit,
+    );
+    let seen = events.rest().await;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(seen[0].event, "error");
+    let message = seen[0].json()["error"]["message"].to_string();
+    assert!(
+        message.contains("429") && message.contains("slow down"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -237,6 +289,16 @@ async fn end_of(program: &Program, events: &Events) -> Seen {
     let path = run_of(&events.headers);
     let mut run = Events::open(program, Transport::Http1, &path).await;
     run.rest().await.pop().unwrap()
+}
+
+/// What was thought and answered.
+fn text_of(events: &[Seen]) -> String {
+    let texts = events.iter().filter_map(|event| {
+        let delta = &event.json()["delta"];
+        let text = delta["text"].as_str().or(delta["thinking"].as_str())?;
+        Some(text.to_owned())
+    });
+    texts.collect()
 }
 
 fn named(event: &Seen) -> (&str, &str) {

@@ -43,10 +43,11 @@ async fn a_response_is_relayed_byte_for_byte_and_found_again_by_its_name() {
         let whole = format!("{path}?stream=true");
         let mut whole = Events::open(&program, transport, &whole).await;
         assert_eq!(data(&resumed.take(1).await), EVENTS[2..3]);
-        write(&pen, &EVENTS[3..]);
+        for data in &EVENTS[3..] {
+            pen.write(format!(": not for clients\r\n\r\ndata:{data}\r\n\r\n"));
+        }
         let rest = resumed.rest().await;
         assert_eq!(data(&rest), [EVENTS[3], EVENTS[4], "[DONE]"]);
-        assert_eq!(rest[1].event, "response.completed");
         let whole = whole.rest().await;
         assert_eq!(data(&whole[..5]), EVENTS);
         let state = Whole::of(&program, transport, get(path)).await;
@@ -98,11 +99,13 @@ async fn a_response_that_breaks_off_never_looks_whole() {
     let failed = r#"{"type":"response.failed","sequence_number":3,"response":{"id":"resp_up","status":"failed","error":{"code":"x","message":"no room"}}}"#;
     let error =
         r#"{"type":"error","sequence_number":3,"code":"x","message":"no room","param":null}"#;
+    let long = "x".repeat(10 << 20);
     for transport in Transport::ALL {
         for (rest, breaks, name, told) in [
             ("", true, "response.failed", "upstream"),
             ("", false, "response.failed", "ended before"),
             ("<html>", false, "response.failed", "not JSON"),
+            (&long, false, "response.failed", "cannot be read"),
             (failed, false, "response.failed", "no room"),
             (error, false, "error", "no room"),
         ] {
@@ -137,6 +140,24 @@ async fn a_response_that_breaks_off_never_looks_whole() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn an_upstream_too_slow_for_a_status_says_it_in_the_stream() {
+    let (mut upstream, program) = start().await;
+    let (question, asked) = ask(&mut upstream, &program, Transport::Http2, "").await;
+    let mut events = asked.await.unwrap();
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    question.refuse(status, &[("retry-after", "7")], "slow down");
+    let seen = events.rest().await;
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert_numbered(&seen);
+    assert_eq!(seen[0].event, "response.failed");
+    let message = seen[0].json()["response"]["error"]["message"].to_string();
+    assert!(
+        message.contains("429") && message.contains("slow down"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

@@ -192,3 +192,59 @@ fn event(name: &'static str, data: &Value) -> Event<'static> {
     let name = EventType::new(name).expect("a word");
     Event::new(data.to_string()).with_type(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::golden;
+
+    /// The index and the piece of each delta, where calls are numbered and named so.
+    fn pieces(calls: &[(u32, Option<&str>, &str)]) -> Vec<(u64, String)> {
+        let mut message = Message::new(&golden::head());
+        let mut events = Vec::new();
+        for (index, id, arguments) in calls {
+            let call = ToolCall {
+                index: *index,
+                id: id.map(str::to_owned),
+                name: id.map(|_| "f".to_owned()),
+                arguments: (*arguments).to_owned(),
+            };
+            message.spell(&Said::Part(&Part::Tool(call)), 0, &mut events);
+        }
+        let data = events.iter().map(Event::data);
+        let data = data.map(|data| serde_json::from_str::<Value>(data).unwrap());
+        data.filter_map(|data| {
+            let piece = data["delta"]["partial_json"].as_str()?.to_owned();
+            Some((data["index"].as_u64()?, piece))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn pieces_of_calls_find_their_block() {
+        let told = |told: &[(u64, &str)]| -> Vec<(u64, String)> {
+            let told = told
+                .iter()
+                .map(|(index, piece)| (*index, (*piece).to_owned()));
+            told.collect()
+        };
+        for (calls, wanted) in [
+            // A piece that comes after the next call has begun.
+            (
+                [(0, Some("a"), "{"), (1, Some("b"), "["), (0, None, "}")],
+                [(0, "{"), (1, "["), (0, "}")],
+            ),
+            // The id with each piece; and all calls under one number.
+            (
+                [
+                    (0, Some("a"), "{"),
+                    (0, Some("a"), "}"),
+                    (0, Some("b"), "["),
+                ],
+                [(0, "{"), (0, "}"), (1, "[")],
+            ),
+        ] {
+            assert_eq!(pieces(&calls), told(&wanted));
+        }
+    }
+}
