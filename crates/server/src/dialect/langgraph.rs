@@ -44,6 +44,8 @@ mod runs;
 mod speller;
 mod thread;
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -62,7 +64,7 @@ struct Asked {
     assistant: String,
     modes: Vec<Mode>,
     /// What was said in the thread, the run's own input last.
-    messages: Vec<Message>,
+    messages: Arc<[Message]>,
 }
 
 impl Dialect for LangGraph {

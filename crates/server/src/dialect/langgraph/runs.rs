@@ -132,7 +132,7 @@ async fn run(
             thread,
             assistant: request.assistant_id.clone(),
             modes: request.modes(),
-            messages,
+            messages: messages.into(),
         })),
         verbatim: None,
     };

@@ -23,7 +23,7 @@ pub(super) struct Events {
     thread: Option<ThreadId>,
     modes: Vec<Mode>,
     /// What was said before.
-    before: Vec<Message>,
+    before: Arc<[Message]>,
     answer: Answer,
     /// How much of the answer was told with the last `messages/partial`, in bytes.
     told: usize,
@@ -50,7 +50,7 @@ impl Events {
                 || vec![Mode::MessagesTuple, Mode::Values, Mode::Custom],
                 |asked| asked.modes.clone(),
             ),
-            before: asked.map_or_else(Vec::new, |asked| asked.messages.clone()),
+            before: asked.map_or_else(Arc::default, |asked| Arc::clone(&asked.messages)),
             answer: Answer::default(),
             told: 0,
         }
@@ -297,7 +297,7 @@ mod tests {
                 thread: ThreadId::try_from("t".to_owned()).ok(),
                 assistant: "agent".to_owned(),
                 modes: modes.to_vec(),
-                messages: vec![Message::read(&json!("Hello")).unwrap()],
+                messages: [Message::read(&json!("Hello")).unwrap()].into(),
             })),
             ..golden::head()
         }
