@@ -262,6 +262,7 @@ pub(crate) fn stream_run(
     let reader = match run.read(dialect, from) {
         Ok(reader) => reader,
         Err(Outgrown) => {
+            presence.retract();
             return Problem::new(
                 StatusCode::GONE,
                 "the run's beginning is no longer kept, and without it this dialect cannot be told; \
@@ -298,6 +299,11 @@ pub(crate) fn stream_run(
     dialect.mark(run.head(), headers);
     let names = [Arc::clone(run.id())];
     let answer = stream::send(request, response, ledger, program.cuts(), names, None);
+    if request.method == Method::HEAD {
+        // Who only looks is not missed when it goes.
+        presence.retract();
+        return answer;
+    }
     answer.map(|body| body.read_by(presence))
 }
 

@@ -8,8 +8,6 @@
 //! How a request travels: the front end's connection -> [`routes`] -> [`topics`] or [`runs`] -> a
 //! reader of `wellspring`'s in a body, and back out through the front end.
 
-#![allow(dead_code, reason = "the dialects that use all of a run follow")]
-
 mod answer;
 mod call;
 mod cli;

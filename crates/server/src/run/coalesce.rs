@@ -27,6 +27,7 @@ pub(super) struct Held {
     begun: bool,
 }
 
+#[cfg(test)]
 impl Coalescing {
     pub(crate) const OFF: Self = Self {
         time: Duration::ZERO,

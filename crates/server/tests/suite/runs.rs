@@ -526,6 +526,19 @@ async fn what_becomes_of_a_run_that_nobody_reads_is_its_own_affair() {
 }
 
 #[tokio::test]
+async fn who_only_looks_is_not_missed() {
+    let program = Program::start(&["--on-disconnect", "cancel"]);
+    for transport in Transport::ALL {
+        let id = begin(&program, &json!({})).await;
+        let look = bare(Request::head(path(&id)));
+        let seen = Whole::of(&program, transport, look).await;
+        assert_eq!((seen.status.as_u16(), seen.text()), (200, ""));
+        let told = state(&program, &id).await;
+        assert_eq!(told["state"], json!("open"), "{transport:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_whose_producer_is_silent_expires() {
     let program = Program::start(&[]);
     let short = begin(&program, &json!({ "expires_in": 1 })).await;
