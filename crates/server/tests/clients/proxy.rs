@@ -27,6 +27,7 @@ pub(crate) struct Cuts {
     pub(crate) planned: usize,
     made: watch::Sender<usize>,
     draw: Arc<Mutex<(StdRng, Range<usize>)>>,
+    within_lines: bool,
 }
 
 /// How a connection is cut.
@@ -72,6 +73,15 @@ impl Cuts {
             planned,
             made: watch::Sender::new(0),
             draw: Arc::new(Mutex::new((StdRng::seed_from_u64(seed), after))),
+            within_lines: false,
+        }
+    }
+
+    /// The same, but none between the last line of an event and the blank one that ends it.
+    pub(crate) fn within_lines(self) -> Self {
+        Self {
+            within_lines: true,
+            ..self
         }
     }
 
@@ -151,13 +161,14 @@ async fn back(
             data = &data[body..];
             left = Some(cuts.draw());
         }
-        match &mut left {
-            Some(left) if *left <= data.len() => {
+        if let Some(left) = &mut left {
+            let is_after_line = data.get(..*left).is_some_and(|data| data.ends_with(b"\n"));
+            *left += usize::from(cuts.within_lines && is_after_line);
+            if *left <= data.len() {
                 to.write_all(&data[..*left]).await?;
                 return Ok(Some(cuts.cut()));
             }
-            Some(left) => *left -= data.len(),
-            None => {}
+            *left -= data.len();
         }
         to.write_all(data).await?;
     }

@@ -5,7 +5,14 @@ import { Client } from '@langchain/langgraph-sdk';
 import { tell, told, wanted } from './telling.mjs';
 
 await tell(async () => {
-  const client = new Client({ apiUrl: wanted.base, apiKey: null });
+  const client = new Client({
+    apiUrl: wanted.base,
+    apiKey: null,
+    onRequest(url, init) {
+      if (init.method === 'GET' && url.pathname.endsWith('/stream')) told.resumes += 1;
+      return init;
+    },
+  });
   const thread = await client.threads.create();
   const parts = client.runs.stream(thread.thread_id, wanted.model, {
     input: { messages: [{ role: 'user', content: 'Count.' }] },

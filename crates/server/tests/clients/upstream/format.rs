@@ -1,5 +1,6 @@
 //! The wire formats of models' servers, each with all the fields that the real ones send.
 
+use rand::RngExt;
 use serde_json::{Value, json};
 
 /// Which API is asked.
@@ -17,6 +18,8 @@ pub(crate) enum Format {
 #[derive(Debug)]
 pub(super) struct Telling {
     format: Format,
+    /// No two answers have the same: clients ask for a response by it.
+    id: String,
     tokens: usize,
     text: String,
     /// The next event's number, which only [`Format::Responses`] tells.
@@ -50,6 +53,7 @@ impl Telling {
     pub(super) fn new(format: Format) -> Self {
         Self {
             format,
+            id: format!("{:016x}", rand::rng().random::<u64>()),
             tokens: 0,
             text: String::new(),
             number: 0,
@@ -59,10 +63,10 @@ impl Telling {
     /// What comes before the first token.
     pub(super) fn opening(&mut self) -> String {
         match self.format {
-            Format::Chat => chunk(&json!({ "role": "assistant", "content": "" }), None),
+            Format::Chat => self.chunk(&json!({ "role": "assistant", "content": "" }), None),
             Format::Messages => {
                 let message = json!({
-                    "id": "msg_stub", "type": "message", "role": "assistant", "model": "stub", "content": [],
+                    "id": format!("msg_{}", self.id), "type": "message", "role": "assistant", "model": "stub", "content": [],
                     "stop_reason": null, "stop_sequence": null,
                     "usage": { "input_tokens": 3, "output_tokens": 1 },
                 });
@@ -75,7 +79,7 @@ impl Telling {
                 .concat()
             }
             Format::Responses => {
-                let response = response("in_progress", &json!([]), &Value::Null);
+                let response = self.response("in_progress", &json!([]), &Value::Null);
                 let part =
                     json!({ "type": "output_text", "text": "", "annotations": [], "logprobs": [] });
                 [
@@ -83,11 +87,11 @@ impl Telling {
                     self.numbered("response.in_progress", json!({ "response": response })),
                     self.numbered(
                         "response.output_item.added",
-                        json!({ "output_index": 0, "item": item("in_progress", &json!([])) }),
+                        json!({ "output_index": 0, "item": self.item("in_progress", &json!([])) }),
                     ),
                     self.numbered(
                         "response.content_part.added",
-                        json!({ "item_id": "msg_stub", "output_index": 0, "content_index": 0, "part": part }),
+                        json!({ "item_id": format!("msg_{}", self.id), "output_index": 0, "content_index": 0, "part": part }),
                     ),
                 ]
                 .concat()
@@ -99,7 +103,7 @@ impl Telling {
         self.tokens += 1;
         self.text.push_str(token);
         match self.format {
-            Format::Chat => chunk(&json!({ "content": token }), None),
+            Format::Chat => self.chunk(&json!({ "content": token }), None),
             Format::Messages => named(&json!({
                 "type": "content_block_delta", "index": 0,
                 "delta": { "type": "text_delta", "text": token },
@@ -107,7 +111,7 @@ impl Telling {
             Format::Responses => self.numbered(
                 "response.output_text.delta",
                 json!({
-                    "item_id": "msg_stub", "output_index": 0, "content_index": 0, "delta": token,
+                    "item_id": format!("msg_{}", self.id), "output_index": 0, "content_index": 0, "delta": token,
                     "logprobs": [], "obfuscation": "hQ2x",
                 }),
             ),
@@ -119,13 +123,13 @@ impl Telling {
         match self.format {
             Format::Chat => {
                 let usage = json!({
-                    "id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "stub",
+                    "id": format!("chatcmpl-{}", self.id), "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "stub",
                     "choices": [],
                     "usage": {
                         "prompt_tokens": 3, "completion_tokens": self.tokens, "total_tokens": self.tokens + 3,
                     },
                 });
-                chunk(&json!({}), Some("stop")) + &format!("data: {usage}\n\n")
+                self.chunk(&json!({}), Some("stop")) + &format!("data: {usage}\n\n")
             }
             Format::Messages => {
                 let delta = json!({ "stop_reason": "end_turn", "stop_sequence": null });
@@ -135,8 +139,8 @@ impl Telling {
             }
             Format::Responses => {
                 let (text, part) = (self.text.clone(), self.part());
-                let whole = item("completed", &json!([part]));
-                let place = json!({ "item_id": "msg_stub", "output_index": 0, "content_index": 0 });
+                let whole = self.item("completed", &json!([part]));
+                let place = json!({ "item_id": format!("msg_{}", self.id), "output_index": 0, "content_index": 0 });
                 let with = |name: &str, value: Value| {
                     let mut place = place.clone();
                     place[name] = value;
@@ -163,13 +167,13 @@ impl Telling {
             Format::Chat => "data: [DONE]\n\n".to_owned(),
             Format::Messages => named(&json!({ "type": "message_stop" })),
             Format::Responses => {
-                let output = json!([item("completed", &json!([self.part()]))]);
+                let output = json!([self.item("completed", &json!([self.part()]))]);
                 let usage = json!({
                     "input_tokens": 3, "input_tokens_details": { "cached_tokens": 0 },
                     "output_tokens": self.tokens, "output_tokens_details": { "reasoning_tokens": 0 },
                     "total_tokens": self.tokens + 3,
                 });
-                let response = response("completed", &output, &usage);
+                let response = self.response("completed", &output, &usage);
                 self.numbered("response.completed", json!({ "response": response }))
             }
         }
@@ -211,37 +215,37 @@ impl Telling {
         data.extend(rest);
         named(&Value::Object(data.clone()))
     }
-}
 
-/// A chunk of [`Format::Chat`].
-fn chunk(delta: &Value, finish_reason: Option<&str>) -> String {
-    let choice = json!({
-        "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason,
-    });
-    let chunk = json!({
-        "id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "stub",
-        "service_tier": "default", "system_fingerprint": null, "choices": [choice], "usage": null, "obfuscation": "hQ2x",
-    });
-    format!("data: {chunk}\n\n")
+    /// A chunk of [`Format::Chat`].
+    fn chunk(&self, delta: &Value, finish_reason: Option<&str>) -> String {
+        let choice = json!({
+            "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason,
+        });
+        let chunk = json!({
+            "id": format!("chatcmpl-{}", self.id), "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "stub",
+            "service_tier": "default", "system_fingerprint": null, "choices": [choice], "usage": null, "obfuscation": "hQ2x",
+        });
+        format!("data: {chunk}\n\n")
+    }
+
+    fn response(&self, status: &str, output: &Value, usage: &Value) -> Value {
+        json!({
+            "id": format!("resp_{}", self.id), "object": "response", "created_at": 1_700_000_000, "status": status, "error": null,
+            "incomplete_details": null, "instructions": null, "metadata": {}, "model": "stub", "output": output,
+            "parallel_tool_calls": true, "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0,
+            "usage": usage,
+        })
+    }
+
+    fn item(&self, status: &str, content: &Value) -> Value {
+        json!({
+            "id": format!("msg_{}", self.id), "type": "message", "status": status, "role": "assistant", "content": content,
+        })
+    }
 }
 
 /// An event that is named as its data's type.
 fn named(data: &Value) -> String {
     let name = data["type"].as_str().expect("each has a type");
     format!("event: {name}\ndata: {data}\n\n")
-}
-
-fn response(status: &str, output: &Value, usage: &Value) -> Value {
-    json!({
-        "id": "resp_stub", "object": "response", "created_at": 1_700_000_000, "status": status, "error": null,
-        "incomplete_details": null, "instructions": null, "metadata": {}, "model": "stub", "output": output,
-        "parallel_tool_calls": true, "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0,
-        "usage": usage,
-    })
-}
-
-fn item(status: &str, content: &Value) -> Value {
-    json!({
-        "id": "msg_stub", "type": "message", "status": status, "role": "assistant", "content": content,
-    })
 }
