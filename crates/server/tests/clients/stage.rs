@@ -2,8 +2,12 @@
 
 use std::ops::Range;
 
+use http::StatusCode;
+use serde_json::Value;
+
 use crate::program::Program;
 use crate::proxy::{Cuts, Proxy};
+use crate::transport::{Transport, Whole, get};
 use crate::upstream::{Portions, Speech, Upstream};
 
 /// All of them, started.
@@ -15,15 +19,25 @@ pub(crate) struct Stage {
     pub(crate) cuts: Cuts,
 }
 
-impl Stage {
-    /// With so many tokens in every answer, and connections that hold.
-    pub(crate) async fn uncut(tokens: usize) -> Self {
-        Self::start(tokens, 0, 1..2).await
-    }
+/// A run's state, as `GET /v1/runs/{id}` has it.
+pub(crate) async fn run(program: &Program, id: &str) -> Value {
+    let answer = Whole::of(program, Transport::Http1, get(&format!("/v1/runs/{id}"))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.json()
+}
 
+impl Stage {
     /// With so many tokens in every answer, and so many cuts, each after so many bytes of a stream.
     pub(crate) async fn start(tokens: usize, cuts: usize, after: Range<usize>) -> Self {
-        let cuts = Cuts::new(cuts, after, SEED);
+        Self::with(tokens, Cuts::new(cuts, after, SEED)).await
+    }
+
+    /// The same, and no cut between the last line of an event and the blank one that ends it.
+    pub(crate) async fn within_lines(tokens: usize, cuts: usize, after: Range<usize>) -> Self {
+        Self::with(tokens, Cuts::new(cuts, after, SEED).within_lines()).await
+    }
+
+    async fn with(tokens: usize, cuts: Cuts) -> Self {
         let portions = Portions {
             cuts: cuts.count(),
             planned: cuts.planned,

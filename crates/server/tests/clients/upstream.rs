@@ -104,7 +104,12 @@ impl Upstream {
 
     /// What a whole answer says.
     pub(crate) fn text(&self) -> String {
-        (0..self.speech.tokens).map(token).collect()
+        Self::text_of(self.speech.tokens)
+    }
+
+    /// What so many tokens of an answer say.
+    pub(crate) fn text_of(tokens: usize) -> String {
+        (0..tokens).map(token).collect()
     }
 
     /// All that it was asked so far.

@@ -51,12 +51,12 @@ impl Manner {
     ];
 
     /// Longer than a server in between may wait for a status.
-    pub(super) const SLOW: Duration = Duration::from_secs(5);
+    pub(crate) const SLOW: Duration = Duration::from_secs(5);
     /// Ten megabytes, of one token.
     pub(super) const LONG: usize = 10_000_000;
 
     /// The model to ask for.
-    pub(crate) fn model(self) -> &'static str {
+    pub(crate) const fn model(self) -> &'static str {
         match self {
             Self::Steady => "steady",
             Self::SlowFirstByte => "slow-first-byte",
