@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
 
+use super::SILENCE;
 use crate::client::{
     ClientBody, ClientError, HttpClient, Refusal, ServerUrl, Trust, TrustError, empty, full,
 };
@@ -74,8 +75,15 @@ impl Remote {
             id,
         };
         let url = remote.server.join("/v1/runs");
-        let wish = json!({ "id": remote.id }).to_string();
-        let told = remote.ask(Method::POST, url, full(wish)).await?;
+        // Whatever the server does with other runs: who closes the page must not end the command, nor may its silence.
+        let wish = json!({
+            "id": remote.id,
+            "on_disconnect": "continue",
+            "expires_in": (SILENCE * 5).as_secs(),
+        });
+        let told = remote
+            .ask(Method::POST, url, full(wish.to_string()))
+            .await?;
         match told {
             Ok(told) if told.state == "open" && told.producer.next == 0 => Ok(remote),
             Ok(_) => Err(RemoteError::Taken(remote.id)),

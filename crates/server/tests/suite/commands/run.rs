@@ -154,6 +154,29 @@ fn a_command_outlives_its_server() {
 }
 
 #[tokio::test]
+async fn neither_a_page_that_is_closed_nor_silence_ends_a_command() {
+    let program = Program::start(&["--on-disconnect", "cancel", "--run-expires", "1ms"]);
+    let job = Job::start(program.http(), "echo begun; read word; echo got $word");
+    let mut events = job.events(&program).await;
+    events.read_until(|text| text.contains("begun")).await;
+    events.cut().await;
+    // A run of somebody else's, which the server's own policy ends.
+    let other = post("/v1/runs", "application/json", "{}");
+    let other = Whole::of(&program, Transport::Http1, other).await.json();
+    let path = format!("/v1/runs/{}/events", other["id"].as_str().unwrap());
+    let ended = Events::open(&program, Transport::Http1, &path)
+        .await
+        .rest()
+        .await;
+    assert_eq!(ended[0].json()["state"], json!("expired"));
+    job.process.feed("on\n");
+    let (text, others) = told(&job.events(&program).await.rest().await);
+    assert_eq!(text, "begun\ngot on\n");
+    assert_eq!(others.last().unwrap()[1]["exit_code"], json!(0));
+    assert_eq!(job.finish().code, Some(0));
+}
+
+#[tokio::test]
 async fn who_cancels_the_run_ends_the_command_and_what_it_started() {
     let program = Program::start(&[]);
     let job = Job::start(program.http(), "sleep 600 & echo $! $$ pids; wait");
