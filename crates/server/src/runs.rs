@@ -324,3 +324,6 @@ impl Table {
 fn new_id() -> String {
     format!("run_{:032x}", rand::rng().random::<u128>())
 }
+
+#[cfg(test)]
+mod tests;

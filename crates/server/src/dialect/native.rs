@@ -14,6 +14,7 @@
 //!
 //! Each part is one event, numbered from 0 without holes. After `done` or `error` the stream ends, and a
 //! client that comes back with the last id is told to stay away (204). What was lost is a `gap`.
+//! `native/events.schema.json` describes each for programs.
 
 mod create;
 mod manage;
@@ -137,3 +138,6 @@ fn event(name: &'static str, data: &impl Serialize) -> Event<'static> {
         .expect("our own structs have string keys")
         .with_type(name)
 }
+
+#[cfg(test)]
+mod tests;

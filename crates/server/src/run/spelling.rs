@@ -15,6 +15,8 @@ pub(super) struct Spelling {
     /// Whether the upstream speaks this dialect, too: then its own words are passed on, and ours are
     /// only needed for the end, where it does not tell that itself.
     verbatim: bool,
+    /// The story up to some event, told in fewer: for all who join late, until it has grown much longer.
+    replay: Option<Replay>,
 }
 
 impl Spelling {
@@ -36,6 +38,7 @@ impl Spelling {
             speller: dialect.speller(head),
             log: Log::new(options),
             verbatim,
+            replay: None,
         }
     }
 
@@ -94,7 +97,7 @@ impl Spelling {
 
     /// A reader. From the beginning of a story that is long it is told `parts` in fewer events.
     pub(super) fn read<'p>(
-        &self,
+        &mut self,
         head: &Head,
         from: From,
         parts: impl Iterator<Item = &'p Part>,
@@ -103,7 +106,7 @@ impl Spelling {
         let epoch = self.log.epoch();
         let start = match from {
             From::Beginning if self.is_worth_merging() => {
-                return self.replay(head, parts, ending).into();
+                return self.replayed(head, parts, ending).into();
             }
             // Before the first event: a reader from here is told when the run has outgrown what is
             // kept of it, where one from the earliest event would not notice.
@@ -120,6 +123,23 @@ impl Spelling {
         // What was dropped is only told of by the log itself.
         let whole = self.log.len() as u64 == tail;
         self.dialect.merges() && !self.verbatim && whole && tail >= Self::LONG
+    }
+
+    /// What was told last, and what came since from the log itself, if that is little.
+    fn replayed<'p>(
+        &mut self,
+        head: &Head,
+        parts: impl Iterator<Item = &'p Part>,
+        ending: Option<&Ending>,
+    ) -> Replay {
+        let tail = self.log.tail().next;
+        if let Some(replay) = &self.replay
+            && tail - replay.next() < Self::LONG
+        {
+            return replay.clone();
+        }
+        let replay = self.replay(head, parts, ending);
+        self.replay.insert(replay).clone()
     }
 
     /// Tells the story anew with neighbours joined. Beside it a second speller tells it as it was told
@@ -155,6 +175,7 @@ impl Spelling {
         if let Some(ending) = ending {
             telling.tell(&Said::End(ending), &[Said::End(ending)]);
         }
+        telling.replay.seal();
         telling.replay
     }
 }

@@ -10,7 +10,8 @@
 //! | `tls` | protocols, certificates, and certificates that change | `openssl`, `curl` |
 //! | `lifecycle` | configuration, bad use, logs, and the end | |
 //! | `chat` | the demo's answers: left, read again, resumed | |
-//! | `runs` | the life of a run: begun, read from anywhere, ended, listed, forgotten | |
+//! | `runs` | the life of a run: begun, fed, ended, listed, forgotten | |
+//! | `readers` | reading a run from anywhere, late, and leaving it | |
 //! | `push` | apps that feed a run: numbers, epochs, connections that break | |
 //! | `relay` | the answers of an upstream, and its failures | |
 //! | `messages` | the same in Anthropic's dialect, and the demo in it |
@@ -40,6 +41,7 @@ mod messages;
 mod process;
 mod program;
 mod push;
+mod readers;
 mod refusals;
 mod relay;
 mod responses;

@@ -95,7 +95,8 @@ impl Replay {
         self.next
     }
 
-    fn seal(&mut self) {
+    /// Nothing more will be added for now: clones share all of it from here on.
+    pub fn seal(&mut self) {
         if self.events > 0 {
             self.pieces.push_back(Piece {
                 bytes: self.open.split().freeze(),
