@@ -24,7 +24,7 @@ pub(super) struct ResponseRequest {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`input` is neither a text nor a list of items")]
 enum Input {
     Text(String),
     Items(Vec<Message>),
@@ -83,6 +83,6 @@ mod tests {
             demo::Prompt::default()
         );
         let why = ResponseRequest::read(br#"{"input":7}"#).unwrap_err();
-        assert!(why.contains("no request for a response"), "{why}");
+        assert!(why.contains("neither a text nor a list"), "{why}");
     }
 }
