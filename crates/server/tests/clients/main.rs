@@ -5,6 +5,7 @@
 //! | `stub` | our model's server is one: official packages read it as they read the real ones | Python, Node |
 //! | `openai_demo` | what a first try with OpenAI's package meets: no model's server but the built-in demo | Python |
 //! | `matrix` | every client gets the whole answer through cut connections, and the model is asked once | Python, Node, Chromium |
+//! | `truncated` | no client takes a part of an answer for the whole | Python, Node, Chromium |
 //! | `faults` | what becomes of an answer when the model's server fails, in every dialect | |
 //! | `cancel` | who wants no more stops the model's server, and who leaves does where that is wanted | |
 //!
@@ -33,4 +34,5 @@ mod stub;
 #[allow(dead_code, reason = "the suite uses the rest of it")]
 #[path = "../suite/transport.rs"]
 mod transport;
+mod truncated;
 mod upstream;

@@ -76,14 +76,16 @@ async fn langgraphs_sdk() {
 
 #[tokio::test]
 async fn microsofts_fetch_event_source() {
-    // Not before the first event: until it has an id, a request that comes again is a new one. And not before a blank
-    // line: it takes an event's id for seen at the end of the id's line, one byte before it has the event.
-    let stage = Stage::within_lines(TOKENS, CUTS, 300..1000).await;
-    let url = format!("{}/v1/runs", stage.proxy.http());
-    let arguments = json!({ "url": url, "body": { "request": chat() } });
-    let report = node("fetch-event-source.mjs", arguments).await;
-    assert_whole(&report, &stage);
-    assert_eq!(report.more["done"]["finish_reason"], "stop", "{report:?}");
+    // Without a key not before the first event: until it has an id, a request that comes again is a new one. And never
+    // before a blank line: it takes an event's id for seen at the end of the id's line, one byte before it has the event.
+    for (key, after) in [(None, 300..1000), (Some("the-same-question"), 1..1000)] {
+        let stage = Stage::within_lines(TOKENS, CUTS, after).await;
+        let url = format!("{}/v1/runs", stage.proxy.http());
+        let arguments = json!({ "url": url, "body": { "request": chat() }, "key": key });
+        let report = node("fetch-event-source.mjs", arguments).await;
+        assert_whole(&report, &stage);
+        assert_eq!(report.more["done"]["finish_reason"], "stop", "{report:?}");
+    }
 }
 
 #[tokio::test]

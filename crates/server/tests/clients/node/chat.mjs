@@ -32,7 +32,15 @@ class State {
 
 class Chat extends AbstractChat {
   constructor(transport) {
-    super({ id: crypto.randomUUID(), transport, state: new State() });
+    super({
+      id: crypto.randomUUID(),
+      transport,
+      state: new State(),
+      // A break is what the page comes back from; of any other error it tells.
+      onError(error) {
+        if (!(error instanceof TypeError)) told.errors.push(error.message);
+      },
+    });
   }
 }
 

@@ -31,8 +31,10 @@ function listen(url) {
     source.addEventListener('done', ({ data }) => {
       told.done = JSON.parse(data);
     });
-    source.addEventListener('error', () => {
-      if (source.readyState === EventSource.CLOSED) resolve(told);
+    // The run's own event of that name has data; the connection's has none.
+    source.addEventListener('error', ({ data }) => {
+      if (data !== undefined) told.errors.push(data);
+      else if (source.readyState === EventSource.CLOSED) resolve(told);
       else if (told.done === undefined) told.resumes += 1;
     });
   });

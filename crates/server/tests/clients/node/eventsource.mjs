@@ -13,11 +13,11 @@ await tell(
       source.addEventListener('done', ({ data }) => {
         told.done = JSON.parse(data);
       });
-      source.addEventListener('open', () => {
-        told.opened = (told.opened ?? 0) + 1;
-      });
-      source.addEventListener('error', ({ code, message }) => {
-        if (source.readyState === EventSource.CLOSED) {
+      // The run's own event of that name has data; the connection's has none.
+      source.addEventListener('error', ({ code, data, message }) => {
+        if (data !== undefined) {
+          told.errors.push(JSON.parse(data).message);
+        } else if (source.readyState === EventSource.CLOSED) {
           told.closed = code ?? message;
           resolve();
         } else if (told.done === undefined) {

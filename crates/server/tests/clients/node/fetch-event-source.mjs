@@ -1,7 +1,7 @@
 // A run by @microsoft/fetch-event-source, which makes its request again after a break, with the last id that it saw.
 // It is written for pages: what it takes from one is given to it here, and the package is as it is.
 //
-//   {"url": URL, "body": OBJECT}
+//   {"url": URL, "body": OBJECT, "key": TEXT}; the key goes into its Idempotency-Key
 globalThis.window = globalThis;
 globalThis.document = Object.assign(new EventTarget(), { hidden: false });
 
@@ -11,7 +11,7 @@ const { tell, told, wanted } = await import('./telling.mjs');
 await tell(() =>
   fetchEventSource(wanted.url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...(wanted.key && { 'idempotency-key': wanted.key }) },
     body: JSON.stringify(wanted.body),
     onmessage({ event, data }) {
       if (event === 'answer') told.add(JSON.parse(data).text);

@@ -19,6 +19,7 @@ await tell(async () => {
       else if (event.type === 'error') told.errors.push(event.message);
       else if (['response.completed', 'response.failed', 'response.incomplete'].includes(event.type)) {
         told.status = event.response.status;
+        if (event.response.error) told.errors.push(event.response.error.message);
         told.whole = event.response.output[0]?.content[0]?.text;
       }
     }

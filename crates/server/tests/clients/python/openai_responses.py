@@ -57,6 +57,8 @@ class Heard:
                     self.parts.append(event.delta)
                 elif event.type in ("response.completed", "response.failed", "response.incomplete"):
                     self.status, self.whole = event.response.status, event.response.output_text
+                    if event.response.error is not None:
+                        self.errors.append(event.response.error.message)
                 elif event.type == "error":
                     self.errors.append(event.message)
 
