@@ -8,6 +8,7 @@
 //! | a piece of a call | a chunk with `delta.tool_calls` |
 //! | how far it is, token counts | nothing |
 //! | an upstream's chunk | that chunk, byte for byte, with whatever fields we do not know |
+//! | an upstream's error | the same, if it is an object, then `[DONE]` |
 //! | the end | a chunk with `finish_reason`, a chunk with `usage` if it was asked for, `[DONE]` |
 //! | cancelled, failed, expired | `{"error":{…}}`, then `[DONE]` |
 //!

@@ -200,6 +200,8 @@ async fn an_error_in_the_stream_is_told_in_both_spellings() {
             }
             let mut chunks = asked.await.unwrap();
             assert_failed(&program, &mut chunks, 1, told).await;
+            let passed_on = chunks.text().contains(error);
+            assert_eq!(passed_on, error.contains("code"), "{}", chunks.text());
         }
     }
 }

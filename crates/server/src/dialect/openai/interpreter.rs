@@ -61,7 +61,12 @@ impl Interpreter for Chunks {
         }
         let chunk: Chunk = serde_json::from_str(data)?;
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-            return Err(Misheard::Told(words(&error)));
+            return if error.is_object() {
+                Ok(Heard::Failed(words(&error)))
+            } else {
+                // TGI's are strings, of which SDKs make "an error occurred": ours are told instead.
+                Err(Misheard::Told(words(&error)))
+            };
         }
         if let Some(usage) = chunk.usage.filter(|usage| !usage.is_null()) {
             self.summary.usage = Some(usage);
@@ -89,6 +94,14 @@ impl Interpreter for Chunks {
         }));
         Ok(Heard::More)
     }
+}
+
+/// Whether clients are told of a failure by this chunk, in a shape that they understand.
+pub(super) fn tells_of_failure(data: &str) -> bool {
+    // Hardly any chunk has the word, and so hardly any is read twice.
+    data.contains("\"error\"")
+        && serde_json::from_str::<Chunk>(data)
+            .is_ok_and(|chunk| chunk.error.is_some_and(|error| error.is_object()))
 }
 
 /// The upstream's own error, in words. Some send an object, some a string.
@@ -164,11 +177,18 @@ mod tests {
     fn an_upstreams_error_is_found_in_either_shape() {
         for (chunk, message) in [
             (r#"{"error":{"message":"no","type":"t"}}"#, "no"),
-            (r#"{"error":"no","error_type":"generation"}"#, "no"),
             (r#"{"error":{"code":3}}"#, r#"{"code":3}"#),
         ] {
-            assert_eq!(read(chunk).unwrap_err(), message);
+            let heard = Chunks::default().read("message", chunk, &mut Vec::new());
+            assert_eq!(heard.unwrap(), Heard::Failed(message.to_owned()));
+            assert!(tells_of_failure(chunk));
         }
+        let string = r#"{"error":"no","error_type":"generation"}"#;
+        assert_eq!(read(string).unwrap_err(), "no");
+        assert!(!tells_of_failure(string));
+        assert!(!tells_of_failure(
+            r#"{"choices":[{"delta":{"content":"\"error\""}}]}"#
+        ));
         assert!(read("<html>").unwrap_err().contains("not JSON"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wellspring::event::Event;
 
+use super::interpreter::tells_of_failure;
 use crate::dialect::{Head, Said, Speller};
 use crate::run::{Ending, Part};
 
@@ -17,6 +18,8 @@ pub(super) struct Chunks {
     include_usage: bool,
     /// Whether an upstream has said `[DONE]` itself.
     over: bool,
+    /// Whether it has told of its failure itself.
+    failed: bool,
 }
 
 impl Chunks {
@@ -27,6 +30,7 @@ impl Chunks {
             created: head.created,
             include_usage: head.include_usage,
             over: false,
+            failed: false,
         }
     }
 
@@ -84,6 +88,7 @@ impl Speller for Chunks {
                 }
                 events.push(Event::new("[DONE]"));
             }
+            Said::End(_) if self.failed => events.push(Event::new("[DONE]")),
             Said::End(ending) => {
                 let error = json!({ "error": {
                     "message": ending.message(),
@@ -99,6 +104,7 @@ impl Speller for Chunks {
 
     fn repeat<'a>(&mut self, _: &str, data: &'a str, _: u64) -> Cow<'a, str> {
         self.over |= data == "[DONE]";
+        self.failed |= tells_of_failure(data);
         Cow::Borrowed(data)
     }
 }
@@ -116,6 +122,7 @@ mod tests {
             created: 1,
             include_usage: true,
             over: false,
+            failed: false,
         };
         chunks.spell(said, 0, &mut events);
         events.iter().map(|event| event.data().to_owned()).collect()
