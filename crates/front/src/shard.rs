@@ -124,7 +124,7 @@ pub(crate) struct Shard<A: Application> {
 }
 
 impl<A: Application> Shard<A> {
-    fn new(index: usize, application: Arc<A>, limits: Limits) -> Self {
+    pub(crate) fn new(index: usize, application: Arc<A>, limits: Limits) -> Self {
         Self {
             index,
             application,
