@@ -40,6 +40,7 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// A connection is driven by the runtime on which it was opened and ends with it.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpClient {
+    connector: HttpsConnector<HttpConnector>,
     inner: Arc<Client<HttpsConnector<HttpConnector>, ClientBody>>,
 }
 
@@ -72,13 +73,23 @@ impl HttpClient {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
+        Ok(Self::over(connector))
+    }
+
+    /// A client that believes the same, with connections of its own.
+    pub(crate) fn apart(&self) -> Self {
+        Self::over(self.connector.clone())
+    }
+
+    fn over(connector: HttpsConnector<HttpConnector>) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .build(connector);
-        Ok(Self {
+            .build(connector.clone());
+        Self {
+            connector,
             inner: Arc::new(client),
-        })
+        }
     }
 
     /// Sends a request with an absolute URL and waits for the head of the response, for as long as that takes once the

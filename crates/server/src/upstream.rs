@@ -1,5 +1,6 @@
 //! The upstreams: who answers for us. Only those that are configured are ever asked.
 
+mod lanes;
 pub(crate) mod language;
 mod relay;
 
@@ -18,19 +19,20 @@ use crate::answer::{self, Answer};
 use crate::client::{ClientBody, ClientError, HttpClient, Trust, TrustError, empty, full};
 use crate::config;
 use crate::dialect::{KeyHeader, Language, Misheard};
+use lanes::{Lanes, Place};
 pub(crate) use relay::relay;
 
 /// The upstreams that are configured, the default one first.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstreams {
-    client: HttpClient,
+    lanes: Lanes,
     all: Vec<config::Upstream>,
 }
 
 /// One upstream, and the client to ask it with.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
-    client: HttpClient,
+    lanes: Lanes,
     config: config::Upstream,
 }
 
@@ -51,9 +53,16 @@ pub(crate) struct Whole {
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// It streams.
-    Stream(Response<Incoming>),
+    Stream(Streaming),
     /// It does not: an error, or an answer in one piece.
     Whole(Whole),
+}
+
+/// An answer that streams. It has its place among all that do until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    body: Incoming,
+    _place: Place,
 }
 
 /// Why the upstream gave no answer, or no whole one.
@@ -90,7 +99,7 @@ impl Upstreams {
             ..Trust::default()
         };
         Ok(Self {
-            client: HttpClient::new(&trust)?,
+            lanes: Lanes::new(HttpClient::new(&trust)?),
             all: config.all.clone(),
         })
     }
@@ -118,7 +127,7 @@ impl Upstreams {
             None => named(language.dialect.name()).or(self.all.first()),
         };
         Ok(chosen.map(|config| Upstream {
-            client: self.client.clone(),
+            lanes: self.lanes.clone(),
             config: config.clone(),
         }))
     }
@@ -159,7 +168,7 @@ impl Upstream {
             .header(ACCEPT, "text/event-stream, application/json")
             .body(full(body))
             .expect("all of it was checked before");
-        let response = self.send(request, language, headers).await?;
+        let (response, place) = self.send(request, language, headers).await?;
         let streams = response.headers().get(CONTENT_TYPE).is_some_and(|given| {
             given
                 .as_bytes()
@@ -167,7 +176,10 @@ impl Upstream {
                 .starts_with(b"text/event-stream")
         });
         if response.status() == StatusCode::OK && streams {
-            return Ok(Reply::Stream(response));
+            return Ok(Reply::Stream(Streaming {
+                body: response.into_body(),
+                _place: place,
+            }));
         }
         Whole::read(response).await.map(Reply::Whole)
     }
@@ -187,7 +199,8 @@ impl Upstream {
             .header(ACCEPT, "application/json")
             .body(empty())
             .expect("all of it was checked before");
-        Whole::read(self.send(request, language, headers).await?).await
+        let (response, _place) = self.send(request, language, headers).await?;
+        Whole::read(response).await
     }
 
     async fn send(
@@ -195,7 +208,7 @@ impl Upstream {
         mut request: Request<ClientBody>,
         language: &Language,
         given: &HeaderMap,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<(Response<Incoming>, Place), UpstreamError> {
         let headers = request.headers_mut();
         for name in language.passed {
             for value in given.get_all(*name) {
@@ -209,7 +222,8 @@ impl Upstream {
             }
             headers.insert(language.key.name(), language.key.value(key));
         }
-        Ok(self.client.send(request).await?)
+        let (client, place) = self.lanes.enter();
+        Ok((client.send(request).await?, place))
     }
 }
 

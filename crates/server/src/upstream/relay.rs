@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use wellspring::event::Decoder;
 
-use super::{Reply, Upstream, UpstreamError, Whole};
+use super::{Reply, Streaming, Upstream, UpstreamError, Whole};
 use crate::dialect::{Heard, Interpreter, Language};
 use crate::run::{Ending, Part, Producer, Stopped};
 
@@ -32,12 +31,14 @@ pub(crate) async fn relay(
     verdict: oneshot::Sender<Result<(), Result<Whole, UpstreamError>>>,
     called: impl Fn(&str) + Send,
 ) {
-    let reply = match producer.wait(upstream.ask(language, &headers, body)).await {
+    // In a box, which is gone when the answer begins: what it takes to ask is more than to listen.
+    let asking = Box::pin(async move { upstream.ask(language, &headers, body).await });
+    let reply = match producer.wait(asking).await {
         Ok(reply) => reply,
         Err(Stopped) => return,
     };
-    let response = match reply {
-        Ok(Reply::Stream(response)) => response,
+    let streaming = match reply {
+        Ok(Reply::Stream(streaming)) => streaming,
         Ok(Reply::Whole(whole)) => {
             let said: String = String::from_utf8_lossy(&whole.body)
                 .chars()
@@ -55,7 +56,7 @@ pub(crate) async fn relay(
         }
     };
     let _ = verdict.send(Ok(()));
-    match follow(response, language, &producer, called).await {
+    match follow(streaming, language, &producer, called).await {
         Ok(Ok(ending)) => producer.finish(&ending),
         Ok(Err(error)) => producer.finish(&Ending::failed(error.to_string())),
         Err(Stopped) => {}
@@ -63,12 +64,11 @@ pub(crate) async fn relay(
 }
 
 async fn follow(
-    response: Response<Incoming>,
+    mut streaming: Streaming,
     language: &Language,
     producer: &Producer,
     called: impl Fn(&str),
 ) -> Result<Result<Ending, UpstreamError>, Stopped> {
-    let mut body = response.into_body();
     let mut telling = Telling {
         producer,
         decoder: Decoder::with_limit(EVENT),
@@ -77,7 +77,7 @@ async fn follow(
         called: Some(called),
     };
     loop {
-        let frame = tokio::time::timeout(SILENCE, body.frame());
+        let frame = tokio::time::timeout(SILENCE, streaming.body.frame());
         let frame = match producer.wait(frame).await? {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => return Ok(Err(UpstreamError::Broken(error.to_string()))),
