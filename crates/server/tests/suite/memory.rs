@@ -75,21 +75,13 @@ async fn ten_thousand_relayed_runs_and_their_readers_fit_into_200_mib() {
         "error",
     ]);
     let before = resident(&program);
-    let mut open = Vec::new();
+    let mut runs = Vec::new();
     for _ in 0..CONNECTIONS {
         let client = connect(&program).await;
-        for _ in 0..RUNS / CONNECTIONS {
-            let request =
-                json!({ "stream": true, "messages": [{ "role": "user", "content": "Hi" }] });
-            let mut request = wish(&json!({ "request": request }));
-            let stream = "text/event-stream".parse().unwrap();
-            request.headers_mut().insert("accept", stream);
-            open.push(tokio::spawn(client.clone().send(request)));
+        let asked = (0..RUNS / CONNECTIONS).map(|_| tokio::spawn(client.clone().send(relayed())));
+        for asked in asked.collect::<Vec<_>>() {
+            runs.push(Reading::of(asked.await.unwrap()));
         }
-    }
-    let mut runs = Vec::new();
-    for response in open {
-        runs.push(Reading::of(response.await.unwrap()));
     }
     for run in &mut runs {
         run.read_until(" token token").await;
@@ -107,6 +99,15 @@ async fn ten_thousand_relayed_runs_and_their_readers_fit_into_200_mib() {
     for run in &mut runs {
         run.read_until("event: done").await;
     }
+}
+
+/// A wish for an answer of the model, to be read at once.
+fn relayed() -> Request<ClientBody> {
+    let request = json!({ "stream": true, "messages": [{ "role": "user", "content": "Hi" }] });
+    let mut request = wish(&json!({ "request": request }));
+    let stream = "text/event-stream".parse().unwrap();
+    request.headers_mut().insert("accept", stream);
+    request
 }
 
 /// A run, the request that pushes it, and one that reads it.
