@@ -56,11 +56,16 @@ impl Reader {
     ///
     /// When it is pending and nothing has happened since the last poll, this costs one atomic load.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        match &mut self.0 {
-            Kind::Log(reader) => reader.poll_next(cx),
-            Kind::Merged(reader) => reader.poll_next(cx),
-            Kind::Replayed(reader) => reader.poll_next(cx),
-        }
+        // One call for both: with two the compiler makes a function of it, 75 instructions per delivery.
+        let reader = match &mut self.0 {
+            Kind::Log(reader) => reader,
+            Kind::Merged(reader) => return reader.poll_next(cx),
+            Kind::Replayed(replayed) => match replayed.take_piece() {
+                Some(next) => return Poll::Ready(next),
+                None => replayed.reader(),
+            },
+        };
+        reader.poll_next(cx)
     }
 
     /// What comes next.

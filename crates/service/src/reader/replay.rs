@@ -6,7 +6,6 @@
 //! in the middle resumes in the log itself, with nothing lost and nothing twice.
 
 use std::collections::VecDeque;
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use wellspring_event::{Event, EventId};
@@ -122,17 +121,19 @@ impl Replayed {
         }
     }
 
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        match self.pieces.pop_front() {
-            Some(piece) => {
-                self.place.next = piece.next;
-                Poll::Ready(Next::Events {
-                    bytes: piece.bytes,
-                    events: piece.events,
-                })
-            }
-            None => self.reader.poll_next(cx),
-        }
+    /// What is left of the replay comes before what the [reader](Self::reader) reads.
+    pub(super) fn take_piece(&mut self) -> Option<Next> {
+        let piece = self.pieces.pop_front()?;
+        self.place.next = piece.next;
+        Some(Next::Events {
+            bytes: piece.bytes,
+            events: piece.events,
+        })
+    }
+
+    /// The reader of what comes after the replay.
+    pub(super) fn reader(&mut self) -> &mut LogReader {
+        &mut self.reader
     }
 
     pub(super) fn cursor(&self) -> Cursor {
