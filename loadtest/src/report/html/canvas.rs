@@ -28,7 +28,11 @@ pub(super) fn svg(title: &str, height: u32, draw: impl FnOnce(&Area<'_>) -> Draw
     let mut text = String::new();
     let drawn = {
         let area = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
-        draw(&area).and_then(|()| Ok(area.present()?))
+        // A picture that stands alone may be shown on a dark page.
+        let drawn = area.fill(&WHITE).map_err(Into::into);
+        drawn
+            .and_then(|()| draw(&area))
+            .and_then(|()| Ok(area.present()?))
     };
     let title = super::page::escaped(title);
     match drawn {

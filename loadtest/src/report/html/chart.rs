@@ -5,10 +5,17 @@ use std::ops::Range;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
-use super::canvas::{Area, COLOURS, Drawn, FONT, figure, say, svg, trimmed};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::canvas::{Area, COLOURS, Drawn, FONT, WIDTH, figure, say, svg, trimmed};
 
 /// In pixels of the picture.
 const HEIGHT: u32 = 340;
+
+/// Of the legend: the height of a row, where a row begins, and the stroke before a name.
+const ROW: i32 = 24;
+const LEFT: i32 = 80;
+const STROKE: i32 = 22;
 
 /// Lines over two axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +76,13 @@ impl Chart {
     /// The chart as an `<svg>` element.
     #[must_use]
     pub fn to_svg(&self) -> String {
-        svg(&self.title, HEIGHT, |area| {
+        let legend = self.legend();
+        let above = legend
+            .iter()
+            .map(|entry| entry.top + ROW)
+            .max()
+            .unwrap_or(0);
+        svg(&self.title, HEIGHT + above.unsigned_abs(), |area| {
             let place = |scale: Scale, value: f64| match scale {
                 Scale::Percentile => 1.0 / (1.0 - value.clamp(0.0, 0.999_999_9)),
                 Scale::Linear | Scale::Logarithmic => value,
@@ -96,6 +109,11 @@ impl Chart {
             if all().next().is_none() {
                 return say(area, "nothing was measured");
             }
+            for entry in &legend {
+                entry.draw(area)?;
+            }
+            let (_, area) = area.split_vertically(above);
+            let area = &area;
             let x = reach(self.x.scale, all().map(|point| point.0));
             let y = reach(self.y.scale, all().map(|point| point.1));
             let straight = |scale| scale == Scale::Linear;
@@ -108,6 +126,30 @@ impl Chart {
         })
     }
 
+    /// The names of the lines, above them: within, they would hide what they name. A single line has the title's.
+    fn legend(&self) -> Vec<Entry<'_>> {
+        let (mut left, mut top) = (LEFT, 0);
+        let mut entries = Vec::new();
+        if self.series.len() == 1 {
+            return entries;
+        }
+        for (index, series) in self.series.iter().enumerate() {
+            let length = i32::try_from(series.name.chars().count()).unwrap_or(0);
+            let width = STROKE + 32 + length * 8;
+            if left > LEFT && left + width > WIDTH.cast_signed() {
+                (left, top) = (LEFT, top + ROW);
+            }
+            entries.push(Entry {
+                name: &series.name,
+                colour: COLOURS[index % COLOURS.len()],
+                left,
+                top,
+            });
+            left += width;
+        }
+        entries
+    }
+
     fn draw<X, Y>(&self, area: &Area<'_>, x: X, y: Y, lines: &[Vec<(f64, f64)>]) -> Drawn
     where
         X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
@@ -117,13 +159,14 @@ impl Chart {
             .margin(8)
             .margin_right(24)
             .x_label_area_size(42)
-            .y_label_area_size(72)
+            .y_label_area_size(LEFT - 8)
             .build_cartesian_2d(x, y)?;
         let percentile = self.x.scale == Scale::Percentile;
         chart
             .configure_mesh()
             .light_line_style(WHITE)
             .bold_line_style(RGBColor(225, 225, 225))
+            .y_labels(if self.y.scale == Scale::Linear { 10 } else { 6 })
             .x_desc(&self.x.label)
             .y_desc(&self.y.label)
             .label_style((FONT, 16))
@@ -133,27 +176,39 @@ impl Chart {
             })
             .y_label_formatter(&|y| figure(*y))
             .draw()?;
-        for (index, (series, points)) in self.series.iter().zip(lines).enumerate() {
+        for (index, points) in lines.iter().enumerate() {
             let colour = COLOURS[index % COLOURS.len()];
             let style = colour.stroke_width(2);
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), style))?
-                .label(&series.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
             // A single point makes no line.
             if let [point] = points[..] {
                 chart.draw_series([Circle::new(point, 3, colour.filled())])?;
             }
         }
-        if self.series.len() > 1 {
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperLeft)
-                .background_style(WHITE.mix(0.85))
-                .border_style(RGBColor(200, 200, 200))
-                .label_font((FONT, 16))
-                .draw()?;
-        }
+        Ok(())
+    }
+}
+
+/// A line's name and the colour that it has, at its place.
+struct Entry<'a> {
+    name: &'a str,
+    colour: RGBColor,
+    left: i32,
+    top: i32,
+}
+
+impl Entry<'_> {
+    fn draw(&self, area: &Area<'_>) -> Drawn {
+        let middle = self.top + ROW / 2;
+        let stroke = [(self.left, middle), (self.left + STROKE, middle)];
+        area.draw(&PathElement::new(stroke, self.colour.stroke_width(3)))?;
+        let beside = Pos::new(HPos::Left, VPos::Center);
+        let style = (FONT, 16).into_font().color(&BLACK).pos(beside);
+        area.draw(&Text::new(
+            self.name,
+            (self.left + STROKE + 8, middle),
+            style,
+        ))?;
         Ok(())
     }
 }

@@ -9,9 +9,9 @@ body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;max-width:56r
 h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2rem 0 .5rem;break-after:avoid}\
 p{margin:.25rem 0}figure{margin:1rem 0;break-inside:avoid}figcaption{font-weight:600;margin-bottom:.25rem}\
 svg{max-width:100%;height:auto}\
-.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;break-inside:avoid}\
+.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}tr{break-inside:avoid}\
 th,td{padding:.2rem .75rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ddd}\
-td+td,th+th{text-align:right}.good{color:#00643c}.bad{color:#a01c00;font-weight:600}\
+td,th+th{text-align:right}tbody th{white-space:nowrap}.good{color:#00643c}.bad{color:#a01c00;font-weight:600}\
 @media print{body{margin:0;max-width:none;font-size:11pt}}";
 
 /// A page in the making. Every text that is put in is escaped.
@@ -70,7 +70,7 @@ impl Page {
                 } else {
                     ("<td>", "</td>")
                 };
-                self.put(&[open, &escaped(cell.as_ref()), close]);
+                self.put(&[open, &unbroken(&escaped(cell.as_ref())), close]);
             }
             self.body.push_str("</tr>\n");
         }
@@ -128,6 +128,22 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
+/// Text that breaks into lines nowhere beside a digit: a figure keeps its name and its unit.
+fn unbroken(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len() + 16);
+    for word in text.split_inclusive(' ') {
+        let figure = word.starts_with(|first: char| first.is_ascii_digit());
+        let behind_figure = kept
+            .trim_end()
+            .ends_with(|last: char| last.is_ascii_digit());
+        if (figure || behind_figure) && kept.pop().is_some() {
+            kept.push('\u{a0}');
+        }
+        kept.push_str(word);
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +160,14 @@ mod tests {
         assert!(
             document.contains("a &lt; b &amp; &quot;c&quot;"),
             "{document}"
+        );
+    }
+
+    #[test]
+    fn a_figure_keeps_its_unit() {
+        assert_eq!(
+            unbroken("p50 1.5 ms, max 2 s by 3"),
+            "p50\u{a0}1.5\u{a0}ms, max\u{a0}2\u{a0}s by\u{a0}3"
         );
     }
 

@@ -34,12 +34,11 @@ impl<'a> RunPage<'a> {
         );
         page.chart(&self.curve());
         page.section("Over time");
-        page.chart(&self.over_time(
-            "Deliveries per second",
-            "events per second",
-            Shape::Steps,
-            |moment| (moment.lasted > 0.0).then(|| moment.deliveries as f64 / moment.lasted),
-        ));
+        page.chart(
+            &self.while_it_lasted("Deliveries per second", "events per second", |moment| {
+                (moment.lasted > 0.0).then(|| moment.deliveries as f64 / moment.lasted)
+            }),
+        );
         page.chart(&self.over_time(
             "Latency of each second, 99th percentile",
             "ms",
@@ -51,10 +50,9 @@ impl<'a> RunPage<'a> {
                 Some(moment.open as f64)
             }),
         );
-        page.chart(&self.over_time(
+        page.chart(&self.while_it_lasted(
             "Processors kept busy by the generator",
             "cores",
-            Shape::Line,
             |moment| Some(moment.own_cpu),
         ));
         if self
@@ -62,10 +60,9 @@ impl<'a> RunPage<'a> {
             .iter()
             .any(|report| report.costs.server_cpu.is_some())
         {
-            page.chart(&self.over_time(
+            page.chart(&self.while_it_lasted(
                 "Processors kept busy by the server",
                 "cores",
-                Shape::Line,
                 |moment| moment.server_cpu,
             ));
             page.chart(
@@ -111,24 +108,30 @@ impl<'a> RunPage<'a> {
         value: impl Fn(&Moment) -> Option<f64>,
     ) -> Chart {
         let points = |report: &Report| {
-            let every = report.seconds.len().div_ceil(POINTS).max(1);
-            let points = report.seconds.iter().step_by(every);
+            let points = some(&report.seconds);
             points
                 .filter_map(|moment| Some((moment.at, value(moment)?)))
                 .collect()
         };
-        Chart {
-            title: title.to_owned(),
-            x: Axis {
-                label: "seconds".to_owned(),
-                scale: Scale::Linear,
-            },
-            y: Axis {
-                label: unit.to_owned(),
-                scale: Scale::Linear,
-            },
-            series: self.series(shape, points),
-        }
+        timed(title, unit, self.series(shape, points))
+    }
+
+    /// What is an average over each second: a level from its beginning to its end.
+    fn while_it_lasted(
+        &self,
+        title: &str,
+        unit: &str,
+        value: impl Fn(&Moment) -> Option<f64>,
+    ) -> Chart {
+        let points = |report: &Report| {
+            let levels = some(&report.seconds)
+                .filter_map(|moment| Some((moment.at - moment.lasted, value(moment)?)));
+            let mut levels: Vec<_> = levels.collect();
+            let end = report.seconds.last().map(|moment| moment.at);
+            levels.extend(end.zip(levels.last().map(|&(_, level)| level)));
+            levels
+        };
+        timed(title, unit, self.series(Shape::Steps, points))
     }
 
     fn completeness(&self) -> Chart {
@@ -175,6 +178,25 @@ impl<'a> RunPage<'a> {
         };
         self.0.iter().map(series).collect()
     }
+}
+
+fn timed(title: &str, unit: &str, series: Vec<Series>) -> Chart {
+    let axis = |label: &str| Axis {
+        label: label.to_owned(),
+        scale: Scale::Linear,
+    };
+    Chart {
+        title: title.to_owned(),
+        x: axis("seconds"),
+        y: axis(unit),
+        series,
+    }
+}
+
+/// As many seconds as are told apart.
+fn some(seconds: &[Moment]) -> impl Iterator<Item = &Moment> {
+    let every = seconds.len().div_ceil(POINTS).max(1);
+    seconds.iter().step_by(every)
 }
 
 fn verdict(report: &Report) -> String {
