@@ -26,6 +26,13 @@ const UNUSABLE: u8 = 2;
 /// Ended by Ctrl-C, as a shell spells it.
 const INTERRUPTED: i32 = 130;
 
+/// How many sockets a thread is told of at once, and how many while it has others to read. What was ready first is to be
+/// read first, or the generator's own queue would be in its figures. The kernel's list keeps that order; tokio's queue of
+/// a thread has 256 places, and what overflows it waits until the queue is empty, behind whatever became ready later:
+/// of 8,000 sockets on one thread, some were read 7,600 places before their turn; so, none is more than 159.
+const AT_ONCE: usize = 128;
+const WHILE_BUSY: usize = 32;
+
 fn main() -> ExitCode {
     if let Some(code) = broadcaster::serve_if_asked() {
         return code;
@@ -42,13 +49,19 @@ fn main() -> ExitCode {
 }
 
 fn on(mut runtime: Builder, work: impl Future<Output = ExitCode>) -> ExitCode {
-    match runtime.enable_all().build() {
+    match in_order(&mut runtime).enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             eprintln!("wellspring-load: cannot start: {error}");
             ExitCode::from(UNUSABLE)
         }
     }
+}
+
+fn in_order(runtime: &mut Builder) -> &mut Builder {
+    runtime
+        .max_io_events_per_tick(AT_ONCE)
+        .max_io_events_per_busy_tick(WHILE_BUSY)
 }
 
 /// What the program does when it is not told another word.
@@ -213,4 +226,67 @@ fn put(arguments: &Arguments, text: &str) -> Result<(), String> {
 
 fn save(file: &Path, text: &str) -> Result<(), String> {
     std::fs::write(file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn what_was_ready_first_is_read_first() {
+        const SOCKETS: usize = 2_000;
+        allow_files(2 * SOCKETS as u64 + 1_000).unwrap();
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = in_order(&mut runtime)
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (reading, read) = mpsc::channel();
+        let mut far_ends = runtime.block_on(async {
+            let readers = (0..SOCKETS).map(|index| {
+                let (mut near, far) = UnixStream::pair().unwrap();
+                let reading = reading.clone();
+                tokio::spawn(async move {
+                    // Twice: whoever has read once is known to be parked, or to have been told already.
+                    for _ in 0..2 {
+                        near.read_u8().await.unwrap();
+                        reading.send(index).unwrap();
+                    }
+                });
+                far.into_std().unwrap()
+            });
+            readers.collect::<Vec<_>>()
+        });
+        far_ends
+            .iter_mut()
+            .for_each(|end| end.write_all(b"x").unwrap());
+        assert_eq!(read.iter().take(SOCKETS).count(), SOCKETS);
+        // While its only thread is held up, all become ready.
+        let (busy, is_busy) = mpsc::channel();
+        let (free, is_free) = mpsc::channel::<()>();
+        runtime.spawn(async move {
+            busy.send(()).unwrap();
+            let _ = is_free.recv_timeout(Duration::from_secs(20));
+        });
+        is_busy.recv().unwrap();
+        far_ends
+            .iter_mut()
+            .for_each(|end| end.write_all(b"x").unwrap());
+        free.send(()).unwrap();
+        for (place, index) in read.iter().take(SOCKETS).enumerate() {
+            let distance = place.abs_diff(index);
+            assert!(
+                distance < 2 * AT_ONCE,
+                "number {index} was read at place {place}"
+            );
+        }
+    }
 }
