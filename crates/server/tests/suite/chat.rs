@@ -8,7 +8,8 @@ use crate::transport::{Client, Transport, Whole, get, header, post, run_of};
 
 #[tokio::test]
 async fn an_answer_is_the_same_story_as_chunks_and_as_a_run() {
-    let program = Program::start(&[]);
+    // In few events: a long run is replayed in fewer than it had.
+    let program = Program::start(&["--coalesce", "200ms"]);
     for transport in Transport::ALL {
         let mut chunks = ask(&program, transport, &json!({ "max_tokens": 40 })).await;
         let id = header(&chunks.headers, "x-run-id").to_owned();
