@@ -282,6 +282,14 @@ impl fmt::Display for Calibrated {
             "  broadcaster's CPU   {:.2} us per delivery",
             self.broadcaster_cpu_per_delivery * 1e6
         )?;
+        // What bounds the error: who is read last of a fan-out has waited for all others to be read.
+        let fan_out = |each: f64| each * self.subscribers as f64 * 1e3;
+        writeln!(
+            out,
+            "  CPU of a fan-out    {:.1} ms own, {:.1} ms the broadcaster's",
+            fan_out(self.own_cpu_per_delivery),
+            fan_out(self.broadcaster_cpu_per_delivery)
+        )?;
         writeln!(
             out,
             "  ceiling             {:.0} deliveries per second, {:.2} us of own CPU each",
