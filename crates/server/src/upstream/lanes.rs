@@ -68,3 +68,24 @@ impl Drop for Place {
         self.lanes.lanes()[self.lane].under_way -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Trust;
+
+    #[test]
+    fn the_first_with_room_is_taken() {
+        let lanes = Lanes::new(HttpClient::new(&Trust::default()).unwrap());
+        let mut places: Vec<_> = (0..201).map(|_| lanes.enter().1).collect();
+        let lane = |places: &[Place], at: usize| places[at].lane;
+        assert_eq!(
+            [0, 99, 100, 199, 200].map(|at| lane(&places, at)),
+            [0, 0, 1, 1, 2]
+        );
+        places.remove(7);
+        places.push(lanes.enter().1);
+        places.push(lanes.enter().1);
+        assert_eq!([200, 201].map(|at| lane(&places, at)), [0, 2]);
+    }
+}

@@ -291,7 +291,7 @@ async fn a_run_that_outgrew_its_memory_says_so() {
         "done",
         "and what there is, to the end"
     );
-    for dialect in ["openai"] {
+    for dialect in ["openai", "anthropic", "responses", "ai-sdk", "langgraph"] {
         let path = format!("{}?as={dialect}", path(&id));
         let gone = Whole::of(&program, Transport::Http1, get(&path)).await;
         assert_eq!(gone.status, StatusCode::GONE, "{dialect}");

@@ -74,7 +74,7 @@ fn page(call: &Call<'_>) -> Result<Listed, Problem> {
     let owner = Owner::of(call.request).ok_or_else(|| {
         Problem::new(
             StatusCode::UNAUTHORIZED,
-            "runs are listed by the Authorization header that they were begun with",
+            "runs are listed by the key that they were begun with, in Authorization or x-api-key",
         )
     })?;
     let limit = match query(call.request, "limit") {
