@@ -43,7 +43,10 @@ pub(crate) async fn python<R: Told>(script: &'static str, arguments: Value) -> R
     blocking(move || {
         let python = INSTALLED.get_or_init(virtual_environment);
         let script = source("python").join(script);
-        report(Command::new(python).arg(script).arg(arguments.to_string()))
+        let mut command = Command::new(python);
+        // Nothing is written beside the scripts.
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        report(command.arg(script).arg(arguments.to_string()))
     })
     .await
 }

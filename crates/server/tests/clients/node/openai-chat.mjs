@@ -26,19 +26,16 @@ await tell(async () => {
 });
 
 async function stream(client) {
-  const { data, response } = await client.chat.completions
-    .create(
-      {
-        model: wanted.model,
-        messages: [{ role: 'user', content: 'Count.' }],
-        stream: true,
-        stream_options: { include_usage: true },
-      },
-      { headers: wanted.key ? { 'Idempotency-Key': wanted.key } : {} },
-    )
-    .withResponse();
-  told.run = response.headers.get('x-run-id');
-  for await (const chunk of data) {
+  const chunks = await client.chat.completions.create(
+    {
+      model: wanted.model,
+      messages: [{ role: 'user', content: 'Count.' }],
+      stream: true,
+      stream_options: { include_usage: true },
+    },
+    { headers: wanted.key ? { 'Idempotency-Key': wanted.key } : {} },
+  );
+  for await (const chunk of chunks) {
     if (chunk.usage) told.tokens = chunk.usage.completion_tokens;
     for (const choice of chunk.choices) {
       told.add(choice.delta.content);
