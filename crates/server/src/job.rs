@@ -75,8 +75,8 @@ Examples:
   wellspring run --allow-commands -- make -j2
   WELLSPRING_ALLOW_COMMANDS=true wellspring run -- sh -c 'for i in 1 2 3 4; do echo $((i * 25))%; sleep 1; done'
 
-The command runs here, as you, with a process group of its own. The first line printed is the page to watch it on. \
-Ctrl-C, or a cancel of the run, ends it: SIGTERM, and SIGKILL after 5 s or at a second Ctrl-C.
+The command runs here, as you, with a process group of its own. What it prints is read on the page whose address is printed, and \
+not here. Ctrl-C, or a cancel of the run, ends it: SIGTERM, and SIGKILL after 5 s or at a second Ctrl-C.
 
 The exit code is the command's, 128 and the signal's number if one ended it, 127 or 126 if it cannot be found or \
 started, and 125 if it was never tried.";
