@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::config::Options;
@@ -67,7 +67,7 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
             let _ = error.print();
             Err(ExitCode::SUCCESS)
         }
-        Err(error) => Err(bad_use(&first_line(&error.to_string()))),
+        Err(error) => Err(bad_use(&first_line(&error))),
     }
 }
 
@@ -77,11 +77,22 @@ pub(crate) fn bad_use(what: &str) -> ExitCode {
     ExitCode::from(BAD_USE)
 }
 
-/// clap explains itself over several paragraphs; the first names what is wrong.
-fn first_line(error: &str) -> String {
-    let paragraph = error.split("\n\n").next().unwrap_or(error);
+/// clap explains itself over several paragraphs; the first names what is wrong. What it takes to have been meant stands
+/// in a later one.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or(&text);
     let words: Vec<&str> = paragraph.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
+    let mut line = words.join(" ").trim_start_matches("error: ").to_owned();
+    let meant = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+    ];
+    if let Some(meant) = meant.into_iter().find_map(|kind| error.get(kind)) {
+        line.push_str(&format!("; did you mean {meant}?"));
+    }
+    line
 }
 
 #[cfg(test)]
@@ -111,8 +122,24 @@ mod tests {
             (["wellspring", "--drain=soon"], "soon"),
         ] {
             let error = Cli::try_parse_from(arguments).unwrap_err();
-            let line = first_line(&error.to_string());
+            let line = first_line(&error);
             assert!(line.contains(named) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_was_probably_meant_is_named() {
+        for (arguments, meant) in [
+            (["wellspring", "--htps=x"], "--https"),
+            (["wellspring", "publsh"], "publish"),
+            (["wellspring", "--overflow=lates"], "latest"),
+        ] {
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+            let line = first_line(&error);
+            assert!(
+                line.ends_with(&format!("; did you mean {meant}?")),
+                "{line}"
+            );
         }
     }
 }
