@@ -191,13 +191,16 @@ fn greet(config: &Config, addresses: &[(Scheme, SocketAddr)]) {
         };
         say(&format!("  {:<28} {protocols}", url(*scheme, *address)));
     }
-    for upstream in &config.upstreams.all {
-        let name = upstream.name.as_deref().map(|name| format!(" ({name})"));
-        let name = name.unwrap_or_default();
-        say(&format!(
-            "  chats are answered by        {}{name}",
-            upstream.url
-        ));
+    for (index, upstream) in config.upstreams.all.iter().enumerate() {
+        // The first answers unless another one is asked for by its name.
+        match &upstream.name {
+            Some(name) if index > 0 => say(&format!(
+                "  {:<28} {}",
+                format!("with X-Upstream: {name}"),
+                upstream.url
+            )),
+            _ => say(&format!("  chats are answered by        {}", upstream.url)),
+        }
     }
     if config.upstreams.all.is_empty() {
         say("  chats are answered by        the built-in demo (name a model with --upstream URL)");
