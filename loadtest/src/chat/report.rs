@@ -231,6 +231,7 @@ impl fmt::Display for Figure<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => out.write_str(text),
+            Self::Times(latency) if latency.count() == 0 => out.write_str("not measured"),
             Self::Times(latency) => {
                 let [middle, most, longest] =
                     [0.5, 0.99, 1.0].map(|quantile| latency.quantile(quantile, 0));

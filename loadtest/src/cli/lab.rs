@@ -16,7 +16,7 @@ use wellspring_load::target::Trust;
 /// one that runs already. The report says which streams are live and which wait, what a fetch waits behind them, and
 /// what each tab costs the server. Takes about a minute.
 #[derive(Debug, Parser)]
-#[command(name = "wellspring-load lab", version, after_help = EXAMPLES)]
+#[command(name = "wellspring-load lab", bin_name = "wellspring-load lab", version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The program to start [default: the wellspring beside this one]
     #[arg(long, value_name = "FILE", conflicts_with = "urls")]

@@ -18,7 +18,7 @@ use super::value;
 /// It answers POST /v1/chat/completions in OpenAI's spelling, until it is ended. Each token carries the moment at which it
 /// was written, so that `wellspring-load --chat` on the same machine can say how long it was under way.
 #[derive(Debug, Parser)]
-#[command(name = "wellspring-load model", version, after_help = EXAMPLES)]
+#[command(name = "wellspring-load model", bin_name = "wellspring-load model", version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]

@@ -39,6 +39,10 @@ pub(crate) enum UsageError {
     },
     #[error("{} holds no prompt: each line that is not empty is one", .0.display())]
     NoPrompt(PathBuf),
+    #[error(
+        "--within compares the tokens of further URLs with those of the first: give at least two"
+    )]
+    NothingToCompare,
 }
 
 impl Arguments {
@@ -61,6 +65,9 @@ impl Arguments {
 
     /// The token runs that the arguments describe, one for each URL.
     pub(crate) fn chat_plans(&self) -> Result<Vec<ChatPlan>, UsageError> {
+        if self.within.is_some() && self.urls.len() < 2 {
+            return Err(UsageError::NothingToCompare);
+        }
         self.urls.iter().map(|url| self.chat_plan(url)).collect()
     }
 

@@ -362,3 +362,13 @@ async fn a_server_that_cannot_be_measured_is_one_line_that_says_what_to_do() {
         }
     }
 }
+
+#[tokio::test]
+async fn bad_use_of_a_word_names_the_whole_command() {
+    for word in ["model", "lab"] {
+        let output = wellspring_load(&[word, "--surplus"]).await;
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let usage = format!("Usage: wellspring-load {word} ");
+        assert!(text(&output.stderr).contains(&usage), "{output:?}");
+    }
+}

@@ -136,6 +136,21 @@ async fn a_gateway_is_measured_beside_what_is_behind_it() {
     let [first, other] =
         [0, 1].map(|run| json["runs"][run]["token_latency"]["p50"].as_f64().unwrap());
     assert!((ratio * first / other - 1.0).abs() < 1e-9, "{json}");
+    let alone = wellspring_load(&["--chat", "--within", "2", &far]).await;
+    assert_eq!(
+        alone.status.code(),
+        Some(2),
+        "a bound that nothing is held to"
+    );
+    assert!(text(&alone.stderr).contains("at least two"), "{alone:?}");
+    let elsewhere = far.replace("completions", "nowhere");
+    let refused = wellspring_load(&["--chat", "-c", "1", "-n", "1", &elsewhere]).await;
+    let out = text(&refused.stdout);
+    assert!(
+        out.contains("refused             1 with 404")
+            && out.contains("to first token      not measured\n"),
+        "{out}"
+    );
 }
 
 /// The status of the answer, and all of it.
