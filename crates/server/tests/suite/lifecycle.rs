@@ -241,6 +241,16 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn the_start_says_who_answers_unasked() {
+    let (one, two) = ("one=http://one.invalid/v1", "two=http://two.invalid/v1");
+    let program = Program::start_in(&[], &["--upstream", one, "--upstream", two]);
+    let told = program.printed("chats are answered by");
+    assert!(told.contains("http://one.invalid/v1"), "{told}");
+    let told = program.printed("with X-Upstream: two");
+    assert!(told.contains("http://two.invalid/v1"), "{told}");
+}
+
+#[test]
 fn the_file_limit_is_raised_as_far_as_it_goes() {
     let folder = tempfile::tempdir().unwrap();
     let ready = folder.path().join("ready.json");
