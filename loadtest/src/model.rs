@@ -1,9 +1,9 @@
 //! A language model that does nothing but stream, so that what stands in front of it can be measured apart from it.
 //!
 //! It answers chat completions in OpenAI's spelling, over HTTP/1.1. The text of each token is a
-//! [`Stamp`](crate::stamp::Stamp): the run is the answer, the sequence the token's place in it, and the due time the
-//! moment at which it was written, on the system's monotonic clock. A [`chat`](crate::chat) on the same machine reads from
-//! it how long the token was under way, and whether one is missing, doubled or out of order.
+//! [`Stamp`](crate::stamp::Stamp): the run is the answer, the sequence the token's place in it, and the time that of its
+//! [`Moment`], on the system's monotonic clock. A [`chat`](crate::chat) on the same machine reads from it how long the
+//! token took, and whether one is missing, doubled or out of order.
 
 mod answer;
 
@@ -33,6 +33,17 @@ const REQUEST: usize = 4 << 20;
 /// How long nothing is accepted when the system has no room for a further connection.
 const FULL: Duration = Duration::from_millis(50);
 
+/// From when on a token's time counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Moment {
+    /// From when it should have been written: whoever holds the model up makes its tokens late, and the model's own
+    /// timer (up to a millisecond) is in the figure of every reader.
+    #[default]
+    Due,
+    /// From when it was written: only the way counts, and not what it does to the tokens that wait behind it.
+    Written,
+}
+
 /// What every answer is like.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Model {
@@ -40,6 +51,8 @@ pub struct Model {
     pub rate: EventsPerSecond,
     /// Tokens of an answer, at most: a request's own `max_tokens` may be lower.
     pub tokens: NonZeroU64,
+    /// What a token's stamp says.
+    pub stamp: Moment,
 }
 
 /// What is asked. The conversation is read by nobody.
@@ -109,7 +122,7 @@ impl Model {
         }
         let asked = question.max_completion_tokens.or(question.max_tokens);
         let tokens = asked.map_or(self.tokens, |asked| asked.min(self.tokens));
-        let answer = Answer::start(&question.model, self.rate, tokens);
+        let answer = Answer::start(&question.model, self, tokens);
         let mut response = Response::new(Either::Right(answer));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

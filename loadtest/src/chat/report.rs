@@ -60,7 +60,7 @@ pub struct Findings {
     pub whole: Latency,
     /// Between two tokens of an answer.
     pub gap: Latency,
-    /// From the moment at which a [`model`](crate::model) wrote a token; of tokens with its stamp only.
+    /// From the moment that a [`model`](crate::model) has stamped on a token; of tokens with its stamp only.
     pub token: Latency,
     /// From the first to the last token, summed over all answers.
     pub speaking: Duration,

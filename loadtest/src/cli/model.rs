@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use wellspring_load::model::Model;
+use wellspring_load::model::{Model, Moment};
 use wellspring_load::process::allow_files;
 use wellspring_load::publisher::EventsPerSecond;
 
@@ -16,7 +16,7 @@ use super::value;
 /// A language model that does nothing but stream: what stands in front of it can be measured apart from it.
 ///
 /// It answers POST /v1/chat/completions in OpenAI's spelling, until it is ended. Each token carries the moment at which it
-/// was written, so that `wellspring-load --chat` on the same machine can say how long it was under way.
+/// was due, so that `wellspring-load --chat` on the same machine can say how long it took.
 #[derive(Debug, Parser)]
 #[command(name = "wellspring-load model", bin_name = "wellspring-load model", version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -31,6 +31,11 @@ pub(crate) struct Arguments {
     /// Tokens of an answer, unless it is asked for fewer (max_tokens)
     #[arg(long, value_name = "N", default_value = "100")]
     tokens: NonZeroU64,
+
+    /// From when on a token's time counts: from when it was due, the model's own timer (up to 1 ms) and whatever holds
+    /// the model up included; or only from when it was written
+    #[arg(long, value_name = "MOMENT", default_value = "due")]
+    stamp: Moment,
 }
 
 const EXAMPLES: &str = "\
@@ -45,6 +50,7 @@ pub(crate) async fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitC
         listen,
         rate,
         tokens,
+        stamp,
     } = Arguments::parse_from(arguments);
     // As many as may be; a client that finds no room waits.
     let _ = allow_files(u64::from(u16::MAX));
@@ -52,7 +58,12 @@ pub(crate) async fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitC
     match bound.and_then(|listener| Ok((listener.local_addr()?, listener))) {
         Ok((address, listener)) => {
             println!("http://{address}/v1");
-            Model { rate, tokens }.serve(listener).await;
+            let model = Model {
+                rate,
+                tokens,
+                stamp,
+            };
+            model.serve(listener).await;
             ExitCode::SUCCESS
         }
         Err(error) => {

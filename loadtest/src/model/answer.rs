@@ -12,7 +12,7 @@ use http_body::{Body, Frame};
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
-use crate::publisher::EventsPerSecond;
+use super::{Model, Moment};
 use crate::stamp::{RunId, Stamp, system_time};
 
 /// Behind this comes the text of a chunk. In a string, such as the model's name, its quotes would be escaped.
@@ -23,9 +23,12 @@ pub(super) struct Answer {
     run: RunId,
     rate: f64,
     tokens: u64,
+    stamp: Moment,
     state: State,
-    /// When token 0 is due. The later ones keep their distance from it, whatever happens to those before them.
+    /// When token 0 is due, on two clocks. The later ones keep their distance from it, whatever happens to those
+    /// before them.
     begin: Instant,
+    begin_of_system: Duration,
     timer: Pin<Box<Sleep>>,
     /// A chunk of text, before and behind the text.
     around: [String; 2],
@@ -44,8 +47,8 @@ enum State {
 impl Answer {
     /// Begins now, and at a random place within the time of a token: answers that were asked for at once do not beat
     /// together, as those of many users would not.
-    pub(super) fn start(model: &str, rate: EventsPerSecond, tokens: NonZeroU64) -> Self {
-        let (run, rate) = (RunId::random(), rate.get());
+    pub(super) fn start(name: &str, model: Model, tokens: NonZeroU64) -> Self {
+        let (run, rate) = (RunId::random(), model.rate.get());
         let created = SystemTime::now().duration_since(UNIX_EPOCH);
         let created = created.unwrap_or_default().as_secs();
         let chunk = |delta: serde_json::Value, finish: Option<&str>| {
@@ -54,7 +57,7 @@ impl Answer {
                 "id": format!("chatcmpl-{run}"),
                 "object": "chat.completion.chunk",
                 "created": created,
-                "model": model,
+                "model": name,
                 "choices": [choice],
             });
             format!("data: {chunk}\n\n")
@@ -62,13 +65,16 @@ impl Answer {
         let text = chunk(json!({ "content": "" }), None);
         let at = text.find(TEXT).map_or(0, |at| at + TEXT.len());
         let (before, behind) = text.split_at(at);
-        let begin = Instant::now() + Duration::from_secs_f64(rand::random::<f64>() / rate);
+        let place = Duration::from_secs_f64(rand::random::<f64>() / rate);
+        let begin = Instant::now() + place;
         Self {
             run,
             rate,
             tokens: tokens.get(),
+            stamp: model.stamp,
             state: State::Role,
             begin,
+            begin_of_system: system_time() + place,
             timer: Box::pin(tokio::time::sleep_until(begin)),
             around: [before.to_owned(), behind.to_owned()],
             frame: [
@@ -78,6 +84,11 @@ impl Answer {
         }
     }
 
+    /// How long after the first token this one is due.
+    fn after(&self, sequence: u64) -> Duration {
+        Duration::from_secs_f64(sequence as f64 / self.rate)
+    }
+
     fn token(&self, sequence: u64) -> Bytes {
         let [before, behind] = &self.around;
         let mut chunk = Vec::with_capacity(before.len() + behind.len() + 64);
@@ -85,7 +96,10 @@ impl Answer {
         Stamp {
             run: self.run,
             sequence,
-            due: system_time(),
+            due: match self.stamp {
+                Moment::Due => self.begin_of_system + self.after(sequence),
+                Moment::Written => system_time(),
+            },
         }
         .write(0, &mut chunk);
         chunk.extend_from_slice(behind.as_bytes());
@@ -110,8 +124,8 @@ impl Body for Answer {
             State::Token(sequence) => {
                 ready!(this.timer.as_mut().poll(context));
                 let token = this.token(sequence);
-                let gap = Duration::from_secs_f64((sequence + 1) as f64 / this.rate);
-                this.timer.as_mut().reset(this.begin + gap);
+                let next = this.begin + this.after(sequence + 1);
+                this.timer.as_mut().reset(next);
                 (token, State::Token(sequence + 1))
             }
             State::Over => return Poll::Ready(None),

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wellspring_load::chat::{ChatPlan, ChatReport, chat};
 use wellspring_load::latency::Quantile;
-use wellspring_load::model::Model;
+use wellspring_load::model::{Model, Moment};
 use wellspring_load::publisher::EventsPerSecond;
 use wellspring_load::target::{Target, Trust};
 
@@ -23,6 +23,7 @@ async fn model(rate: f64, tokens: u64) -> SocketAddr {
     let model = Model {
         rate: EventsPerSecond::new(rate).unwrap(),
         tokens: NonZeroU64::new(tokens).unwrap(),
+        stamp: Moment::Due,
     };
     tokio::spawn(model.serve(listener));
     address
