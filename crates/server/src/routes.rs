@@ -375,18 +375,22 @@ fn page(request: &Parts) -> Answer {
             .into_answer();
     };
     reading(request, || {
-        let known = request.headers.get(IF_NONE_MATCH).is_some_and(|tags| {
-            tags.as_bytes()
-                .windows(page.etag.len())
-                .any(|tag| tag == page.etag.as_bytes())
-        });
+        let known = page
+            .etag
+            .zip(request.headers.get(IF_NONE_MATCH))
+            .is_some_and(|(etag, tags)| {
+                let mut tags = tags.as_bytes().windows(etag.len());
+                tags.any(|tag| tag == etag.as_bytes())
+            });
         let mut answer = if known {
             answer::empty(StatusCode::NOT_MODIFIED)
         } else {
             answer::bytes(StatusCode::OK, page.content_type, page.body)
         };
         let headers = answer.headers_mut();
-        headers.insert(ETAG, HeaderValue::from_static(page.etag));
+        if let Some(etag) = page.etag {
+            headers.insert(ETAG, HeaderValue::from_static(etag));
+        }
         for (name, value) in pages::HEADERS {
             headers.insert(
                 HeaderName::from_static(name),

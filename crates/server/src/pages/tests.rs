@@ -145,8 +145,9 @@ fn content_types_fit_the_names() {
 
 #[test]
 fn tags_are_quoted_and_differ_with_the_body() {
-    let tags: BTreeSet<&str> = PAGES.iter().map(|(_, page)| page.etag).collect();
-    assert_eq!(tags.len(), PAGES.len());
+    let files = || PAGES.iter().filter(|(_, page)| page.content_type != HTML);
+    let tags: BTreeSet<&str> = files().filter_map(|(_, page)| page.etag).collect();
+    assert_eq!(tags.len(), files().count());
     for tag in tags {
         assert!(
             tag.len() == 18 && tag.starts_with('"') && tag.ends_with('"'),

@@ -8,9 +8,14 @@ const ANSWER_DEADLINE = 60_000;
 
 describeOnBothPorts('the chat', (stage) => {
   test('the page says over which protocol it came', async () => {
-    const { page, base, protocol } = stage;
+    const { page, context, base, protocol } = stage;
     await page.goto(`${base}/`);
     assert.equal(await shown(page, 'protocol'), protocol);
+    await page.reload();
+    assert.equal(await shown(page, 'protocol'), protocol, 'a page that the cache kept');
+    const second = await context.newPage();
+    await second.goto(`${base}/`);
+    assert.equal(await shown(second, 'protocol'), protocol, 'a second tab');
   });
 
   test('tokens appear one by one', async () => {
