@@ -70,13 +70,9 @@ impl Outline {
         let since = |end: Instant| milliseconds(end.saturating_duration_since(born));
         let (finish_reason, counts) = match story.ending() {
             Some(Ending::Done(summary)) => (summary.finish_reason.clone(), summary.usage.clone()),
+            // As the event says it.
+            Some(Ending::Cancelled) => (Some("cancelled".to_owned()), None),
             _ => (None, None),
-        };
-        let said = || {
-            story.parts().rev().find_map(|part| match part {
-                Part::Usage(counts) => Some(counts.clone()),
-                _ => None,
-            })
         };
         Self {
             id: (*head.id).to_owned(),
@@ -90,7 +86,7 @@ impl Outline {
             first_token_ms: story.tally.first.map(since),
             duration_ms: since(story.ended().unwrap_or_else(Instant::now)),
             finish_reason,
-            usage: counts.or_else(said),
+            usage: counts.or_else(|| story.usage().cloned()),
             error: story.ending().and_then(Ending::message).map(str::to_owned),
             producer: story.desk.as_ref().map(Desk::progress),
         }

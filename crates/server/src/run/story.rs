@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use serde_json::Value;
 use tokio::time::Instant;
 use wellspring::{AppendError, Epoch, Reader};
 
@@ -138,12 +139,26 @@ impl Story {
         }
         // A part that is too large for some dialect is a failure already, and this the place where it ends.
         let _ = self.flush(head);
+        let mut ending = ending.clone();
+        if let Ending::Done(summary) = &mut ending
+            && summary.usage.is_none()
+        {
+            summary.usage = self.usage().cloned();
+        }
         for spelling in &mut self.spellings {
-            let _ = spelling.say(&Said::End(ending));
+            let _ = spelling.say(&Said::End(&ending));
             spelling.close();
         }
-        self.ending = Some((ending.clone(), Instant::now()));
+        self.ending = Some((ending, Instant::now()));
         true
+    }
+
+    /// The token counts that were given last.
+    pub(super) fn usage(&self) -> Option<&Value> {
+        self.parts.iter().rev().find_map(|part| match part {
+            Part::Usage(counts) => Some(counts),
+            _ => None,
+        })
     }
 
     pub(super) fn read(

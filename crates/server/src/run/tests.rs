@@ -214,6 +214,18 @@ async fn who_comes_back_in_time_saves_the_run() {
 }
 
 #[tokio::test]
+async fn what_was_counted_on_the_way_is_told_at_the_end() {
+    let run = run(at_once());
+    run.read(NATIVE, From::Now).unwrap();
+    run.say(Part::Usage(serde_json::json!({ "total_tokens": 3 })));
+    run.say(answer("so many"));
+    run.finish(&done());
+    let told = seen(&run, NATIVE, From::Beginning).await;
+    let (_, _, last) = told.last().unwrap();
+    assert!(last.contains(r#""usage":{"total_tokens":3}"#), "{last}");
+}
+
+#[tokio::test]
 async fn the_first_end_counts() {
     let run = run(at_once());
     let producer = Producer::of(&run);
