@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_secs(600);
 
 /// Asks the upstream and feeds the run with its stream, to its end or the run's.
 ///
-/// A refusal goes to `refused` while somebody waits for it there, and ends the run in any case. The
+/// A refusal goes to `verdict` while somebody waits for it there, and ends the run in any case. The
 /// upstream's comments are swallowed: the run's readers have heartbeats of their own. `called` is told
 /// what the upstream calls the answer.
 pub(crate) async fn relay(
